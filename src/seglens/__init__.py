@@ -1,0 +1,109 @@
+"""seglens: why did the network label these pixels?"""
+
+from importlib.metadata import version
+
+from seglens.core.capture import capture
+from seglens.core.classes import ClassTable
+from seglens.core.convention import Convention
+from seglens.core.cost import Cost, measured
+from seglens.core.errors import SeglensError, SeglensWarning
+from seglens.core.explanation import Explanation, Explanations, save
+from seglens.core.explanation import open_explanations as open
+from seglens.core.images import Picture, expand_paths, read_image
+from seglens.core.labels import read_labels, read_mask
+from seglens.core.maps import Maps
+from seglens.core.method import METHODS, Method
+from seglens.core.network import Network
+from seglens.core.region_text import parse_region
+from seglens.core.regions import (
+    Region,
+    border,
+    box,
+    confused,
+    everything,
+    instance,
+    mask,
+    outside,
+    pixel,
+    polygon,
+    predicted,
+    truth,
+)
+from seglens.core.targets import Channel, Target, Targets, channel
+from seglens.methods import (
+    GradCAM,
+    GradCAMPlusPlus,
+    HiResCAM,
+    InputXGradient,
+    IntegratedGradients,
+    LayerCAM,
+    Saliency,
+    SmoothGrad,
+)
+from seglens.networks import describe, load
+from seglens.run.explain import Failure, explain, explain_each
+from seglens.run.found import Found, find_classes
+from seglens.run.layers import explain_layers, layer_tree
+from seglens.run.places import Places, compare_places
+
+__version__ = version("seglens")
+
+__all__ = [
+    "METHODS",
+    "Channel",
+    "ClassTable",
+    "Convention",
+    "Cost",
+    "Explanation",
+    "Explanations",
+    "Failure",
+    "Found",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "HiResCAM",
+    "InputXGradient",
+    "IntegratedGradients",
+    "LayerCAM",
+    "Maps",
+    "Method",
+    "Network",
+    "Picture",
+    "Places",
+    "Region",
+    "Saliency",
+    "SeglensError",
+    "SeglensWarning",
+    "SmoothGrad",
+    "Target",
+    "Targets",
+    "__version__",
+    "border",
+    "box",
+    "capture",
+    "channel",
+    "compare_places",
+    "confused",
+    "describe",
+    "everything",
+    "expand_paths",
+    "explain",
+    "explain_each",
+    "explain_layers",
+    "find_classes",
+    "instance",
+    "layer_tree",
+    "load",
+    "mask",
+    "measured",
+    "open",
+    "outside",
+    "parse_region",
+    "pixel",
+    "polygon",
+    "predicted",
+    "read_image",
+    "read_labels",
+    "read_mask",
+    "save",
+    "truth",
+]

@@ -1,0 +1,272 @@
+"""Taps on the layers of a network: the only code that touches a user's module, and it leaves no trace."""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from seglens.core.errors import BatchMixingWarning, CaptureError, RepeatedLayerWarning
+from seglens.core.network import Network
+
+_CALL = re.compile(r"(?P<path>.*)#(?P<call>\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last pointwise linear layer of a pass: output [B K *s] = weight [K m] · input [B m *s] + bias, at each place."""
+
+    name: str
+    weight: Tensor
+    input: Tensor
+    output: Tensor
+
+
+class Taps(Mapping[str, Tensor]):
+    """What the tapped layers gave in the last forward pass, by the name under which they were asked for."""
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        self._network = network
+        self._names = tuple(names)
+        self._calls: dict[str, list[Tensor]] = {}
+        self.head: Head | None = None
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Output of a layer. Raises CaptureError where the layer did not run, or gave no tensor of numbers.
+
+        A layer that runs several times in one pass gives its last call; 'name#k' asks for the k-th, from 0.
+        """
+        if name not in self._names:
+            raise CaptureError(f"layer {name!r} was not tapped; tapped are: {', '.join(self._names)}.")
+        path, call = split_call(name)
+        calls = self._calls.get(path, [])
+        if not calls:
+            raise CaptureError(
+                f"layer {name!r} exists in {self._network.name} but did not run in its forward pass, or gave no "
+                f"tensor, so it has no map.\n  Layers that run: seglens layers {self._network.source}"
+            )
+        if call is not None and call >= len(calls):
+            raise CaptureError(
+                f"layer {path!r} runs {len(calls)} time(s) in one pass (numbered from 0); there is no call {call}."
+            )
+        if call is None and len(calls) > 1:
+            warnings.warn(
+                f"layer {path!r} runs {len(calls)} times in one pass; the last call is taken. "
+                f"Name another as '{path}#0' … '{path}#{len(calls) - 1}'.",
+                RepeatedLayerWarning,
+                stacklevel=2,
+            )
+        return calls[-1 if call is None else call]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def clear(self) -> None:
+        """Forget what was seen; done before every forward pass of the network."""
+        self._calls.clear()
+        self.head = None
+
+    def see(self, path: str, output: Tensor) -> None:
+        """Keep one call of a layer."""
+        self._calls.setdefault(path, []).append(output)
+
+
+def split_call(name: str) -> tuple[str, int | None]:
+    """'path#k' as (path, k); a plain path as (path, None)."""
+    match = _CALL.match(name)
+    return (match["path"], int(match["call"])) if match else (name, None)
+
+
+@contextmanager
+def capture(
+    network: Network,
+    layers: Sequence[str] = (),
+    *,
+    head: bool = False,
+    seen: Callable[[Tensor], None] | None = None,
+) -> Iterator[Taps]:
+    """Evaluation mode, frozen parameters, gradients possible, and taps on `layers`; all undone at the end.
+
+    A tapped output that does not depend on an earlier tap or on an input that requires a gradient is cut from
+    what comes before it and made a leaf: derivatives by it then cost only the tail of the network behind it.
+    What the layers behind receive is a copy, so that an in-place operation there cannot change what was kept.
+
+    With `head`, the last pointwise linear layer that ran (a 1×1 convolution, or a dense layer on vectors) is noted
+    in `taps.head`. `seen` is called with every tapped tensor at the moment when the layer gives it.
+
+    Put back, each by itself even if another fails: training flags module by module, `requires_grad` and `.grad`
+    of parameters, buffers, hooks, the global random state, gradient and inference mode.
+    Raises LayerNotFoundError for an unknown layer and CaptureError where the module refuses taps.
+    """
+    module = network.module
+    taps = Taps(network, layers)
+    paths = dict.fromkeys(split_call(name)[0] for name in layers)
+    tapped = {path: network.layer(path) for path in paths}
+    with ExitStack() as undo:
+        undo.enter_context(torch.inference_mode(False))
+        undo.enter_context(torch.enable_grad())
+        _keep_random_state(network.device, undo)
+        _keep_buffers(module, undo)
+        for m in module.modules():
+            if m.training:
+                undo.callback(setattr, m, "training", True)
+                m.training = False
+        for p in module.parameters():
+            undo.callback(_restore_grad, p, p.grad)
+            if p.requires_grad:
+                undo.callback(p.requires_grad_, True)
+                p.requires_grad_(False)
+        _warn_of_mixing(network)
+        clear = _hook(module, "register_forward_pre_hook", lambda *_: taps.clear(), "", network)
+        undo.callback(clear.remove)
+        for path, layer in tapped.items():
+            handle = _hook(layer, "register_forward_hook", partial(_tap, taps, path, seen), path, network)
+            undo.callback(handle.remove)
+        for path, layer in network.module.named_modules() if head else ():
+            if _is_pointwise(layer):
+                handle = _hook(layer, "register_forward_hook", partial(_note_head, taps, path), path, network)
+                undo.callback(handle.remove)
+        try:
+            yield taps
+        finally:
+            taps.clear()
+
+
+def _tap(
+    taps: Taps,
+    path: str,
+    seen: Callable[[Tensor], None] | None,
+    module: nn.Module,
+    args: object,
+    output: object,
+) -> object:
+    """Forward hook: keep the layer's tensor, hand a copy of it on."""
+    kept = first_tensor(output)
+    if kept is None or not kept.is_floating_point():
+        return None
+    if not kept.requires_grad:
+        kept = kept.detach().clone().requires_grad_()
+    taps.see(path, kept)
+    if seen is not None:
+        seen(kept)
+    return _with_first_tensor(output, kept.clone())
+
+
+def _is_pointwise(layer: nn.Module) -> bool:
+    if type(layer) is nn.Linear:
+        return True
+    if type(layer) not in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
+        return False
+    conv = cast("nn.Conv2d", layer)
+    ones = all(k == 1 for k in conv.kernel_size) and all(s == 1 for s in conv.stride)
+    return ones and conv.groups == 1 and not any(cast("Sequence[int]", conv.padding))
+
+
+def _note_head(taps: Taps, path: str, module: nn.Module, args: Any, output: Any) -> None:
+    """Forward hook, after any tap of the same layer: what it hands on is what the next layer receives."""
+    weight = cast("Tensor", module.weight)
+    if args and isinstance(args[0], Tensor) and (weight.ndim > 2 or args[0].ndim == 2):
+        taps.head = Head(path, weight.detach().flatten(1), args[0], output)
+
+
+def first_tensor(output: object) -> Tensor | None:
+    """The tensor that a layer's output is about: itself, or the first one in a tuple, mapping or dataclass."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, tuple | list):
+        parts = cast("Sequence[object]", output)
+    elif isinstance(output, Mapping):
+        parts = list(cast("Mapping[object, object]", output).values())
+    elif is_dataclass(output):
+        parts = [getattr(output, f.name) for f in fields(output)]
+    else:
+        return None
+    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+
+
+def _with_first_tensor(output: Any, tensor: Tensor) -> Any:
+    """The same structure with its first tensor exchanged; the layer's own object is never changed."""
+    if isinstance(output, Tensor):
+        return tensor
+    if isinstance(output, Mapping):
+        key = next(k for k, part in output.items() if first_tensor(part) is not None)
+        copy = dict(output) if type(output) is dict else type(output)(**output)
+        copy[key] = _with_first_tensor(output[key], tensor)
+        return copy
+    if is_dataclass(output) and not isinstance(output, type):
+        name = next(f.name for f in fields(output) if first_tensor(getattr(output, f.name)) is not None)
+        return replace(output, **{name: _with_first_tensor(getattr(output, name), tensor)})
+    parts: list[Any] = list(output)
+    at = next(i for i, part in enumerate(parts) if first_tensor(part) is not None)
+    parts[at] = _with_first_tensor(parts[at], tensor)
+    if hasattr(output, "_fields"):
+        return type(output)(*parts)
+    return type(output)(parts)
+
+
+def _hook(module: nn.Module, register: str, hook: Any, path: str, network: Network) -> Any:
+    try:
+        return getattr(module, register)(hook)
+    except (RuntimeError, AttributeError) as refused:
+        if not path:
+            # Only the root's bookkeeping: a module without hooks can still be called and differentiated.
+            return _Nothing()
+        raise CaptureError(
+            f"layer {path!r} of {network.name} cannot be tapped: it is compiled TorchScript, which takes no hooks.\n"
+            "  Methods that need no layer work. For the others export the network with torch.export to a .pt2 "
+            "file and load that."
+        ) from refused
+
+
+class _Nothing:
+    def remove(self) -> None:
+        """Nothing was registered."""
+
+
+def _keep_random_state(device: torch.device, undo: ExitStack) -> None:
+    undo.callback(torch.set_rng_state, torch.get_rng_state())
+    if device.type == "cuda":
+        undo.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
+
+
+def _keep_buffers(module: nn.Module, undo: ExitStack) -> None:
+    """Buffers may change in a forward pass even in evaluation mode, or be replaced by other tensors."""
+    for owner in module.modules():
+        for name, buffer in list(owner._buffers.items()):  # pyright: ignore[reportPrivateUsage]
+            if buffer is not None:
+                undo.callback(_restore_buffer, owner, name, buffer, buffer.detach().clone())
+
+
+def _restore_buffer(owner: nn.Module, name: str, buffer: Tensor, value: Tensor) -> None:
+    same = buffer.dtype == value.dtype and buffer.shape == value.shape
+    if not same or not torch.equal(buffer, value):
+        # Compared first: an untouched buffer is not written to, so that its version and its sharing stay.
+        with torch.no_grad():
+            buffer.copy_(value)
+    # Written directly: register_buffer would make a non-persistent buffer persistent.
+    owner._buffers[name] = buffer  # pyright: ignore[reportPrivateUsage]
+
+
+def _restore_grad(parameter: nn.Parameter, grad: Tensor | None) -> None:
+    if parameter.grad is not grad:
+        parameter.grad = grad
+
+
+def _warn_of_mixing(network: Network) -> None:
+    for name, m in network.module.named_modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is None:  # pyright: ignore[reportPrivateUsage]
+            warnings.warn(
+                f"{network.name} normalises over the batch even in evaluation mode (layer {name!r} keeps no "
+                "running statistics): images explained together influence each other. Explain them one by one.",
+                BatchMixingWarning,
+                stacklevel=4,
+            )
+            return

@@ -1,0 +1,223 @@
+"""A finished explanation: the map with all that is needed to read it, show it, keep it and check it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglens.core.classes import ClassTable
+from seglens.core.cost import Cost
+from seglens.core.errors import MissingExtraError, NameNotFoundError, SeglensError
+from seglens.core.registry import Registry
+
+FORMAT = 1
+"""Version of the saved form; a file of a later one is refused with a clear error."""
+
+Writer = Callable[["Sequence[Explanation]", Path], None]
+WRITERS: Registry[Writer] = Registry("file type", "seglens.writers")
+
+View = Callable[["Sequence[Explanation]"], str]
+VIEWS: Registry[View] = Registry("notebook view", "seglens.views")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why one network said one thing of one image.
+
+    map: float32 [H W] (or [D H W]) on the grid of the image as given, in `unit`; NaN where undefined.
+    image: uint8 [H W 3] or [H W] (or a volume), the picture as given, for display.
+    method, parameters: registry name and fields of the method. layer: the layer it read, None where it reads none.
+    target: the question in words, such as ``rider in predicted(rider)``. channel: its first class or unit, in words.
+    region: bool [H W], the resolved request mask; None for networks without space.
+    prediction: predicted class of each pixel, [H W]; None where the network has no classes or labels overlap.
+    score: the number that was explained. of: 'logits', 'probabilities' or 'log-probabilities'. unit: of the map.
+    signed: whether negative values of the map mean 'speaks against' (else the map is never negative).
+    classes: the class table. network: its name. notes: warnings raised on the way. cost: None unless asked for.
+    extras: further results by name (curves, gaps, weights), arrays. provenance: versions, device, file names.
+    """
+
+    map: NDArray[np.float32]
+    image: NDArray[np.uint8]
+    method: str
+    target: str
+    score: float
+    of: str
+    unit: str
+    network: str
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    layer: str | None = None
+    channel: str = ""
+    region: NDArray[np.bool_] | None = None
+    prediction: NDArray[np.int64] | None = None
+    signed: bool = True
+    classes: ClassTable | None = None
+    notes: tuple[str, ...] = ()
+    cost: Cost | None = None
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
+    provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def save(self, path: str | Path) -> Path:
+        """Write to `path`: .npz keeps raw values and opens again; .png, .svg, .pdf, .html are for the eye."""
+        return save([self], path)
+
+    def with_notes(self, notes: Sequence[str]) -> "Explanation":
+        """The same explanation with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def share(self, where: NDArray[np.bool_]) -> float:
+        """Share of the map's absolute weight that lies in `where` [H W]: Σ|map|·where / Σ|map|, in [0, 1].
+
+        NaN where the map is zero everywhere or undefined.
+        """
+        weight = np.abs(self.map.astype(np.float64))
+        total = weight.sum()
+        return float(weight[where].sum() / total) if total > 0 else float("nan")
+
+    def _repr_html_(self) -> str | None:
+        return _in_notebook([self])
+
+    def __str__(self) -> str:
+        where = f" at {self.layer}" if self.layer else ""
+        return f"{self.method}{where}: {self.target}, score {self.score:.4g} ({self.of}), {self.network}"
+
+
+class Explanations(Sequence[Explanation]):
+    """Several explanations in order: of several targets, images or methods."""
+
+    def __init__(self, items: Sequence[Explanation]) -> None:
+        self._items = tuple(items)
+
+    @overload
+    def __getitem__(self, index: int) -> Explanation: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Explanations": ...
+    def __getitem__(self, index: int | slice) -> "Explanation | Explanations":
+        if isinstance(index, slice):
+            return Explanations(self._items[index])
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return iter(self._items)
+
+    def save(self, path: str | Path) -> Path:
+        """Write all into one file: a grid for pictures, every raw value for .npz."""
+        return save(self._items, path)
+
+    def _repr_html_(self) -> str | None:
+        return _in_notebook(self._items)
+
+    def __repr__(self) -> str:
+        return "Explanations(\n" + "".join(f"  {e}\n" for e in self._items) + ")"
+
+
+def save(explanations: Sequence[Explanation], path: str | Path) -> Path:
+    """Write explanations to `path`; its suffix chooses the form. Raises NameNotFoundError for an unknown one."""
+    path = Path(path)
+    suffix = path.suffix.lstrip(".").lower()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == "npz":
+        _write_raw(explanations, path)
+        return path
+    if suffix not in WRITERS:
+        raise NameNotFoundError(
+            f"cannot tell from {path.name!r} what to write: give a suffix of .npz, "
+            + ", ".join(f".{name}" for name in WRITERS)
+            + "."
+        )
+    try:
+        writer = WRITERS[suffix]
+    except ImportError as absent:
+        raise MissingExtraError(
+            f"writing .{suffix} needs {absent.name}, which is not installed.\n"
+            f"  It comes with: pip install 'seglens[image]'. Raw values can be saved as .npz without it."
+        ) from absent
+    writer(explanations, path)
+    return path
+
+
+def _in_notebook(explanations: Sequence[Explanation]) -> str | None:
+    """HTML for a notebook; None, so that the notebook falls back to text, without the image extra."""
+    try:
+        return VIEWS["html"](explanations)
+    except (NameNotFoundError, ImportError):
+        return None
+
+
+_ARRAYS = ("map", "image", "region", "prediction")
+_PLAIN = ("method", "target", "score", "of", "unit", "network", "layer", "channel", "signed")
+
+
+def _write_raw(explanations: Sequence[Explanation], path: Path) -> None:
+    arrays: dict[str, NDArray[Any]] = {}
+    heads: list[dict[str, Any]] = []
+    for i, e in enumerate(explanations):
+        for name in _ARRAYS:
+            if (array := getattr(e, name)) is not None:
+                arrays[f"{i}/{name}"] = array
+        for name, array in e.extras.items():
+            arrays[f"{i}/extras/{name}"] = np.asarray(array)
+        head: dict[str, Any] = {name: getattr(e, name) for name in _PLAIN}
+        head["parameters"] = dict(e.parameters)
+        head["notes"] = list(e.notes)
+        head["provenance"] = dict(e.provenance)
+        head["classes"] = e.classes.to_dict() if e.classes else None
+        head["cost"] = (
+            None
+            if e.cost is None
+            else [e.cost.flops, e.cost.forward, e.cost.seconds, e.cost.peak_bytes]
+        )
+        heads.append(head)
+    text = json.dumps({"format": FORMAT, "explanations": heads})
+    # Written beside and moved, so that an interrupted save never leaves half a file under the name.
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as file:
+        np.savez_compressed(file, **{"seglens": np.array(text), **arrays})  # pyright: ignore[reportArgumentType]
+    beside.replace(path)
+
+
+def open_explanations(path: str | Path) -> Explanation | Explanations:
+    """Open what `save` wrote as .npz: one Explanation, or several. Never runs code from the file.
+
+    Raises SeglensError for a file that is not one of ours, is cut short, or comes from a later version.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+        head = json.loads(str(stored.pop("seglens")))
+        version = head["format"]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError) as broken:
+        raise SeglensError(
+            f"{path} is not an explanation that seglens saved, or is cut short ({broken})."
+        ) from broken
+    except Exception as broken:  # zipfile raises its own kinds for a damaged archive
+        raise SeglensError(f"{path} cannot be opened: {broken}.") from broken
+    if version > FORMAT:
+        raise SeglensError(
+            f"{path} was saved by a later seglens (format {version}, this one reads up to {FORMAT}).\n"
+            "  Update with: pip install -U seglens"
+        )
+    found: list[Explanation] = []
+    for i, plain in enumerate(head["explanations"]):
+        prefix = f"{i}/extras/"
+        fields = {name: stored.get(f"{i}/{name}") for name in _ARRAYS}
+        cost, classes = plain.pop("cost"), plain.pop("classes")
+        found.append(
+            Explanation(
+                **fields,
+                **{**plain, "notes": tuple(plain["notes"])},
+                cost=Cost(*cost) if cost else None,
+                classes=ClassTable.from_dict(classes) if classes else None,
+                extras={n.removeprefix(prefix): a for n, a in stored.items() if n.startswith(prefix)},
+            )
+        )
+    return found[0] if len(found) == 1 else Explanations(found)

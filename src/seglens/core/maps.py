@@ -1,0 +1,69 @@
+"""What a method gives: one map for each image and target, with the numbers it explains."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from seglens.core.errors import ZeroMapWarning
+from seglens.core.targets import Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maps:
+    """Maps of B images and T targets on the input grid.
+
+    values: float32 [B T *grid] in units of score; NaN where the region is empty. scores: the targets as bound, with
+    their masks. score: [B T], what is explained. output: raw output [B K *space'] for the batch.
+    layer: the layer read, None for the input. signed: whether negative values mean 'speaks against'.
+    per_input: whether the unit is score per unit of the network's input, instead of score.
+    extras: further results by name, each [B T …].
+    """
+
+    values: Tensor
+    scores: Scores
+    score: Tensor
+    output: Tensor
+    layer: str | None = None
+    signed: bool = True
+    per_input: bool = False
+    extras: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+
+def finish(
+    values: Tensor,
+    scores: Scores,
+    score: Tensor,
+    output: Tensor,
+    *,
+    layer: str | None = None,
+    signed: bool = True,
+    per_input: bool = False,
+    extras: Mapping[str, Tensor] | None = None,
+) -> Maps:
+    """Close a method's work: float32, NaN for empty regions, a warning for maps that are zero everywhere."""
+    values = values.detach().float()
+    score = score.detach().float()
+    if (empty := scores.empty) is not None and bool(empty.any()):
+        values = values.masked_fill(empty.reshape(*empty.shape, *[1] * (values.ndim - 2)), torch.nan)
+        score = score.masked_fill(empty, torch.nan)
+    blank = (values == 0).flatten(2).all(2)
+    if bool(blank.any()):
+        named = "; ".join(f"image {b}: {scores.items[t]}" for b, t in blank.nonzero().tolist()[:8])
+        warnings.warn(
+            f"zero everywhere, so the map says nothing{f' at {layer}' if layer else ''}: {named}.",
+            ZeroMapWarning,
+            stacklevel=3,
+        )
+    return Maps(
+        values=values,
+        scores=scores,
+        score=score,
+        output=output.detach(),
+        layer=layer,
+        signed=signed,
+        per_input=per_input,
+        extras=dict(extras or {}),
+    )

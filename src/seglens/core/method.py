@@ -1,0 +1,28 @@
+"""What a method is: a frozen dataclass whose fields are its parameters and whose call is its algorithm."""
+
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from seglens.core.maps import Maps
+from seglens.core.network import Network
+from seglens.core.registry import Registry
+from seglens.core.targets import Targets
+
+
+class Method(Protocol):
+    """From a network, an input [B C *grid] and T targets to maps [B T *grid] in units of score.
+
+    Registered under its paper's name. Dataclass fields are its parameters (`core.parameters` describes them); a field
+    `layer` means that it reads a layer. It keeps no state, and leaves network, input and random state as they were.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
+        """x [B C *grid] as the module takes it. Raises EmptyRegionError, ShapeError, NonFiniteError and others."""
+        ...
+
+
+METHODS: Registry[type[Method]] = Registry("method", "seglens.methods")
+"""All methods by name: the built-in ones, and those of other packages (entry points 'seglens.methods')."""

@@ -1,0 +1,408 @@
+"""Regions: where in the output a question is asked. A small vocabulary, combined with &, | and ~."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seglens.core.classes import ClassTable
+from seglens.core.errors import RegionError, missing_extra
+from seglens.core.frame import Frame
+from seglens.core.network import Network
+
+Source = Literal["prediction", "truth"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a region may be read off: one batch's prediction, and the truth where it was given.
+
+    output: raw network output on the input grid [B K *grid]. truth: labels [B *grid]; instances: ids [B *grid],
+    0 for none. frames: one for each image, from the picture to the grid. ignore: the label that belongs to no region.
+    """
+
+    network: Network
+    output: Tensor
+    frames: Sequence[Frame]
+    truth: Tensor | None = None
+    instances: Tensor | None = None
+    ignore: int | None = 255
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Size of the input grid."""
+        return tuple(self.output.shape[2:])
+
+    @property
+    def classes(self) -> ClassTable:
+        """The class table of the network."""
+        return self.network.class_table(self.output)
+
+    def truth_for(self, what: str) -> Tensor:
+        """The truth labels. Raises RegionError where none were given."""
+        if self.truth is None:
+            raise RegionError(f"{what} needs the true labels, and none were given.\n  Give them as truth=…")
+        return self.truth
+
+    def labelled(self, label: int, of: Source) -> Tensor:
+        """bool [B *grid]: the pixels that prediction or truth gives to a class."""
+        if of == "truth":
+            return self.truth_for("a region of the truth") == label
+        return self.network.members(self.output, label)
+
+    def known(self) -> Tensor:
+        """bool [B *grid]: the pixels that show the image, and whose true label (where given) is not to be ignored."""
+        inside = torch.stack([f.valid(self.output.device) for f in self.frames])
+        if self.truth is not None and self.ignore is not None:
+            inside &= self.truth != self.ignore
+        return inside
+
+    def blank(self) -> Tensor:
+        """bool [B *grid], all False."""
+        shape = (self.output.shape[0], *self.grid)
+        return torch.zeros(shape, dtype=torch.bool, device=self.output.device)
+
+
+class Region:
+    """Base of all regions. `mask` works it out for a batch; `str` gives the text that the command line takes."""
+
+    __slots__ = ()
+
+    def mask(self, view: View) -> Tensor:
+        """bool [B *grid], before padding and ignored labels are taken out."""
+        raise RegionError(f"{type(self).__name__} is no region: it works out no mask.")
+
+    def __and__(self, other: "Region") -> "Region":
+        return _Both(self, other)
+
+    def __or__(self, other: "Region") -> "Region":
+        return _Either(self, other)
+
+    def __invert__(self) -> "Region":
+        return _Outside(self)
+
+
+def resolve(region: Region, view: View) -> Tensor:
+    """bool [B *grid]: the pixels of a region, without padding and without ignored labels."""
+    return region.mask(view) & view.known()
+
+
+@dataclass(frozen=True, slots=True)
+class _Both(Region):
+    first: Region
+    second: Region
+
+    def mask(self, view: View) -> Tensor:
+        return self.first.mask(view) & self.second.mask(view)
+
+    def __str__(self) -> str:
+        return f"{_grouped(self.first)} & {_grouped(self.second)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Either(Region):
+    first: Region
+    second: Region
+
+    def mask(self, view: View) -> Tensor:
+        return self.first.mask(view) | self.second.mask(view)
+
+    def __str__(self) -> str:
+        return f"{_grouped(self.first)} | {_grouped(self.second)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside(Region):
+    region: Region
+
+    def mask(self, view: View) -> Tensor:
+        return ~self.region.mask(view)
+
+    def __str__(self) -> str:
+        return f"~{_grouped(self.region)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Everything(Region):
+    def mask(self, view: View) -> Tensor:
+        return ~view.blank()
+
+    def __str__(self) -> str:
+        return "everything"
+
+
+everything: Region = _Everything()
+"""Every pixel of the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixel(Region):
+    at: tuple[int, ...]
+
+    def mask(self, view: View) -> Tensor:
+        mask = view.blank()
+        for i, frame in enumerate(view.frames):
+            mask[(i, *frame.place(self.at))] = True
+        return mask
+
+    def __str__(self) -> str:
+        return f"pixel({', '.join(map(str, self.at))})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Box(Region):
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    def mask(self, view: View) -> Tensor:
+        def inside(size: tuple[int, ...]) -> NDArray[np.bool_]:
+            if len(size) != len(self.start):
+                raise RegionError(f"{self} has {len(self.start)} dimensions, the image {len(size)}.")
+            picture = np.zeros(size, dtype=bool)
+            picture[tuple(slice(max(a, 0), b) for a, b in zip(self.start, self.stop, strict=True))] = True
+            return picture
+
+        return _drawn(view, inside)
+
+    def __str__(self) -> str:
+        return f"box({', '.join(map(str, (*self.start, *self.stop)))})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Polygon(Region):
+    points: tuple[tuple[float, float], ...]
+
+    def mask(self, view: View) -> Tensor:
+        def inside(size: tuple[int, ...]) -> NDArray[np.bool_]:
+            if len(size) != 2:
+                raise RegionError(f"a polygon lies in a plane; this input has {len(size)} dimensions.")
+            return _even_odd(self.points, size)
+
+        return _drawn(view, inside)
+
+    def __str__(self) -> str:
+        return f"polygon({', '.join(f'({y:g}, {x:g})' for y, x in self.points)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mask(Region):
+    values: NDArray[np.bool_]
+    name: str
+
+    def mask(self, view: View) -> Tensor:
+        values = torch.from_numpy(self.values).to(view.output.device)
+        batch = len(view.frames)
+        many = values.ndim == len(view.grid) + 1
+        if many and values.shape[0] != batch:
+            raise RegionError(f"{self.name} holds {values.shape[0]} masks for a batch of {batch} images.")
+        rows = values if many else [values] * batch
+        return torch.stack([f.to_grid(row, False) for f, row in zip(view.frames, rows, strict=True)])
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled(Region):
+    label: str | int
+    of: Source
+
+    def mask(self, view: View) -> Tensor:
+        return view.labelled(view.classes.index(self.label), self.of)
+
+    def __str__(self) -> str:
+        return f"{'truth' if self.of == 'truth' else 'predicted'}({_word(self.label)})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Confused(Region):
+    truth: str | int
+    as_: str | int
+
+    def mask(self, view: View) -> Tensor:
+        was = view.labelled(view.classes.index(self.truth), "truth")
+        return was & view.labelled(view.classes.index(self.as_), "prediction")
+
+    def __str__(self) -> str:
+        return f"confused(truth={_word(self.truth)}, as_={_word(self.as_)})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Instance(Region):
+    label: str | int
+    at: tuple[int, ...] | None
+    largest: int
+    of: Source
+
+    def mask(self, view: View) -> Tensor:
+        inside = (view.labelled(view.classes.index(self.label), self.of) & view.known()).cpu().numpy()
+        found = view.blank().cpu().numpy()
+        for i, frame in enumerate(view.frames):
+            ids = self._ids(view, i, inside[i])
+            if self.at is not None:
+                chosen = ids[frame.place(self.at)]
+                found[i] = (ids == chosen) & (chosen > 0)
+                continue
+            sizes = np.bincount(ids.ravel())
+            sizes[0] = 0
+            # The n-th largest, counted from 1; equal sizes in the order of their first pixel.
+            order = np.argsort(-sizes, kind="stable")
+            if self.largest <= len(order) and sizes[order[self.largest - 1]] > 0:
+                found[i] = ids == order[self.largest - 1]
+        return torch.from_numpy(found).to(view.output.device)
+
+    def _ids(self, view: View, i: int, inside: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
+        if self.of == "truth" and view.instances is not None:
+            values = view.instances[i].cpu().numpy() * inside
+            return np.unique(values, return_inverse=True)[1].reshape(values.shape) if values.any() else values
+        return components(inside)
+
+    def __str__(self) -> str:
+        where = f"largest={self.largest}" if self.at is None else f"at={self.at}"
+        return f"instance({_word(self.label)}, {where}{', of=truth' if self.of == 'truth' else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Border(Region):
+    region: Region
+    width: int
+
+    def mask(self, view: View) -> Tensor:
+        inside = self.region.mask(view) & view.known()
+        return inside & grown(~inside, self.width)
+
+    def __str__(self) -> str:
+        return f"border({self.region}, {self.width})"
+
+
+def pixel(*at: int) -> Region:
+    """One pixel of the picture, as (row, column) from 0; (slice, row, column) in a volume."""
+    return _Pixel(tuple(int(a) for a in at))
+
+
+def box(*corners: int) -> Region:
+    """box(top, left, bottom, right): rows top ≤ y < bottom, columns left ≤ x < right; six numbers in a volume."""
+    half = len(corners) // 2
+    if len(corners) % 2 or half not in (1, 2, 3):
+        raise RegionError(f"box takes (top, left, bottom, right), not {corners}.")
+    start, stop = corners[:half], corners[half:]
+    if any(a >= b for a, b in zip(start, stop, strict=True)):
+        raise RegionError(f"box{corners} is empty: its bottom right is to lie below and right of its top left.")
+    return _Box(tuple(map(int, start)), tuple(map(int, stop)))
+
+
+def polygon(*points: tuple[float, float]) -> Region:
+    """The pixels whose centres lie inside the polygon of (row, column) corners, by the even-odd rule."""
+    if len(points) < 3:
+        raise RegionError(f"a polygon has at least three corners, not {len(points)}.")
+    return _Polygon(tuple((float(y), float(x)) for y, x in points))
+
+
+def mask(values: Any, name: str = "mask") -> Region:
+    """The true pixels of an array [*picture], or [B *picture] for a batch; True or non-zero is inside.
+
+    Files are read by `seglens.read_mask`, which this takes the result of.
+    """
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.dtype.kind not in "buif":
+        raise RegionError(f"a mask holds numbers or booleans, not {array.dtype}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise RegionError("the mask holds NaN or infinity.")
+    return _Mask(array != 0, name)
+
+
+def predicted(label: str | int) -> Region:
+    """Where the network predicts the class."""
+    return _Labelled(label, "prediction")
+
+
+def truth(label: str | int) -> Region:
+    """Where the true labels say the class."""
+    return _Labelled(label, "truth")
+
+
+def instance(
+    label: str | int,
+    *,
+    at: tuple[int, ...] | None = None,
+    largest: int | None = None,
+    of: Source = "prediction",
+) -> Region:
+    """One connected component of a class: the one at a pixel of the picture, or the n-th largest (from 1).
+
+    Components touch along sides and corners (8 neighbours, 26 in a volume). of='truth' takes the annotated
+    instances where their ids were given, else the components of the true labels.
+    """
+    if (at is None) == (largest is None):
+        raise RegionError("instance takes either at=(row, column) or largest=n, one of them.")
+    if largest is not None and largest < 1:
+        raise RegionError(f"largest counts from 1, not {largest}.")
+    if of not in ("prediction", "truth"):
+        raise RegionError(f"of is 'prediction' or 'truth', not {of!r}.")
+    return _Instance(label, tuple(map(int, at)) if at is not None else None, largest or 1, of)
+
+
+def confused(*, truth: str | int, as_: str | int) -> Region:
+    """Where the true labels say one class and the network another."""
+    return _Confused(truth, as_)
+
+
+def border(region: Region, width: int = 1) -> Region:
+    """The pixels of a region within `width` pixels (chessboard distance) of its outside, on the network's input grid."""
+    if width < 1:
+        raise RegionError(f"a border is at least 1 pixel wide, not {width}.")
+    return _Border(region, int(width))
+
+
+def outside(region: Region) -> Region:
+    """All pixels that are not in the region; the same as ~region."""
+    return ~region
+
+
+def components(inside: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
+    """Connected components of a mask, numbered from 1; 0 outside. Needs scikit-image."""
+    try:
+        from skimage.measure import label
+    except ImportError as absent:
+        raise missing_extra("scikit-image", "image", "telling instances apart") from absent
+    return cast("NDArray[np.integer[Any]]", label(inside, connectivity=inside.ndim))
+
+
+def grown(inside: Tensor, width: int) -> Tensor:
+    """A mask [B *grid] grown by `width` pixels in chessboard distance."""
+    values = inside[:, None].float()
+    for dim in range(2, values.ndim):
+        # One dimension after another: a box is the sum of its sides.
+        flat = values.movedim(dim, -1)
+        shape = flat.shape
+        flat = torch.nn.functional.max_pool1d(flat.reshape(1, -1, shape[-1]), 2 * width + 1, 1, width)
+        values = flat.reshape(shape).movedim(-1, dim)
+    return values[:, 0] > 0
+
+
+def _drawn(view: View, inside: Any) -> Tensor:
+    rows = [f.to_grid(torch.from_numpy(inside(f.original)), False) for f in view.frames]
+    return torch.stack(rows).to(view.output.device)
+
+
+def _even_odd(points: Sequence[tuple[float, float]], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    y, x = np.mgrid[: size[0], : size[1]].astype(float)
+    inside = np.zeros(size, dtype=bool)
+    for (y0, x0), (y1, x1) in zip(points, [*points[1:], points[0]], strict=True):
+        if y0 == y1:
+            continue
+        crosses = (y0 > y) != (y1 > y)
+        inside ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return inside
+
+
+def _word(label: str | int) -> str:
+    return str(label) if isinstance(label, int) or label.isidentifier() else repr(label)
+
+
+def _grouped(region: Region) -> str:
+    return f"({region})" if isinstance(region, _Both | _Either) else str(region)

@@ -1,0 +1,201 @@
+"""Derivatives of scores by a layer or the input, for all targets at the least number of reverse passes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seglens.core.capture import Head, capture
+from seglens.core.errors import CaptureError
+from seglens.core.network import Network, Of, upsampled
+from seglens.core.targets import Scores, Targets
+
+BASIS_LIMIT = 2**30
+"""Bytes of stored basis derivatives above which targets are differentiated one by one instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """Reverse passes that several targets share: ∂S_t/∂A = Σ_j coefficients[b, t, j] · ∂(h_j·w)/∂A.
+
+    h: input of the head [B m *s]; w: the region's weights on the head's grid [B 1 *s]; targets: their indices;
+    coefficients: [B T' m].
+    """
+
+    head: Head
+    pattern: Tensor
+    targets: list[int]
+    coefficients: Tensor
+
+
+class Slopes:
+    """∂S_t/∂A of every target t, where A is the output of one or several layers, or the input.
+
+    `values` [B T] are the scores, `at` the tensors A (detached), `output` the raw output (detached).
+    `passes` counts the reverse passes made so far.
+    """
+
+    def __init__(self, scores: Scores, y: Tensor, at: Sequence[Tensor], head: Head | None) -> None:
+        self.scores = scores
+        self.output = y.detach()
+        self._y = y
+        self.at = tuple(a.detach() for a in at)
+        self.passes = 0
+        self._at = tuple(at)
+        self._s = scores(y)
+        self.values = self._s.detach()
+        if not self._s.requires_grad:
+            raise CaptureError(
+                f"the score of {scores.network.name} does not depend on the layer asked about, or the network "
+                "cuts the gradient (detach, argmax, no_grad): there is nothing to differentiate."
+            )
+        self._head = head
+        self._bases = _shared(scores, self._s, y, self._at, head) if head is not None else []
+
+    def __len__(self) -> int:
+        return len(self.scores.items)
+
+    def each(self) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+        """(t, derivatives [B *A] by each tensor of `at`), one target after another, in no fixed order."""
+        size = sum(a.numel() * a.element_size() for a in self._at)
+        left = set(range(len(self)))
+        for basis in self._bases:
+            if size * basis.coefficients.shape[2] > BASIS_LIMIT:
+                continue
+            stored = [torch.stack(parts) for parts in zip(*self._passes(basis), strict=True)]
+            for row, t in enumerate(basis.targets):
+                c = basis.coefficients[:, row]
+                yield t, tuple(torch.einsum("bj,jb...->b...", c.to(g.dtype), g) for g in stored)
+            left -= set(basis.targets)
+        for t in sorted(left):
+            yield t, self._one(t)
+
+    def linear(self, reduce: Callable[..., Tensor]) -> Tensor:
+        """[B T …]: `reduce(*derivatives)` of every target, where `reduce` is linear in each image's derivatives.
+
+        Linearity lets targets share passes without storing them: it is applied to the basis and then combined.
+        """
+        found: dict[int, Tensor] = {}
+        for basis in self._bases:
+            total: Tensor | None = None
+            for j, gradients in enumerate(self._passes(basis)):
+                part = reduce(*gradients)
+                c = basis.coefficients[:, :, j].to(part.dtype)
+                part = c.reshape(*c.shape, *[1] * (part.ndim - 1)) * part[:, None]
+                total = part if total is None else total.add_(part)
+            if total is not None:
+                found.update({t: total[:, row] for row, t in enumerate(basis.targets)})
+        for t in range(len(self)):
+            if t not in found:
+                found[t] = reduce(*self._one(t))
+        return torch.stack([found[t] for t in range(len(self))], 1)
+
+    @property
+    def pixels(self) -> Tensor:
+        """The raw output on the input grid, where regions are read."""
+        return upsampled(self.scores.network, self._y, self.scores.grid)
+
+    def feeds_head(self) -> bool:
+        """Whether the first tensor of `at` is what the network's pointwise linear head receives."""
+        if self._head is None or self._head.input.shape != self.at[0].shape:
+            return False
+        return torch.equal(self._head.input.detach(), self.at[0]) and not _goes_round(
+            self._head.output, self._head.input
+        )
+
+    def _one(self, t: int) -> tuple[Tensor, ...]:
+        return self._reverse(self._s[:, t].sum(), None)
+
+    def _passes(self, basis: _Basis) -> Iterator[tuple[Tensor, ...]]:
+        h = basis.head.input
+        for j in range(h.shape[1]):
+            seed = torch.zeros_like(h)
+            seed[:, j] = basis.pattern[:, 0]
+            yield self._reverse(h, seed)
+
+    def _reverse(self, of: Tensor, seed: Tensor | None) -> tuple[Tensor, ...]:
+        self.passes += 1
+        found = torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True)
+        # A layer beside the path has derivative zero.
+        return tuple(
+            torch.zeros_like(a) if g is None else g for a, g in zip(self._at, found, strict=True)
+        )
+
+
+@contextmanager
+def slopes(
+    network: Network,
+    x: Tensor,
+    targets: Targets,
+    layers: Sequence[str] | None = None,
+    *,
+    of: Of = "logits",
+    seen: Callable[[Tensor], None] | None = None,
+) -> Iterator[Slopes]:
+    """One forward pass, ready to differentiate every target by the output of `layers`, or by x where None.
+
+    Cost: F for the pass; each reverse pass is the share τ of F that lies behind the earliest layer. T targets take
+    T of them, and where T targets share a region and the network ends in a pointwise linear head with m inputs,
+    min(T, m). That the targets' derivatives are such combinations is checked on the derivative at the head's output,
+    and that no path goes round the head on the graph: else every target is differentiated by itself.
+    `seen` is called with each layer's tensor when it arises.
+    """
+    x = x.detach().to(network.device)
+    if layers is None:
+        x = x.clone().requires_grad_()
+    with capture(network, layers or (), head=True, seen=seen) as taps:
+        y = network(x)
+        at = [taps[name] for name in layers] if layers is not None else [x]
+        yield Slopes(targets.bind(network, x, y, of), y, at, taps.head)
+
+
+def _shared(
+    scores: Scores, s: Tensor, y: Tensor, at: Sequence[Tensor], head: Head
+) -> list[_Basis]:
+    m = head.weight.shape[1]
+    groups = [g for g in scores.same_region() if len(g) > m]
+    if not groups or not head.output.requires_grad or not head.input.requires_grad:
+        return []
+    if any(a is head.output or a is head.input for a in at) or _goes_round(y, head.output):
+        return []
+    found = (_basis(s, head, group) for group in groups)
+    return [basis for basis in found if basis is not None]
+
+
+def _basis(s: Tensor, head: Head, group: list[int]) -> _Basis | None:
+    """The group's shared passes; None where some derivative at the head's output is no channel ⊗ place product."""
+    pattern: Tensor | None = None
+    rows: list[Tensor] = []
+    for t in group:
+        g = torch.autograd.grad(s[:, t].sum(), head.output, retain_graph=True)[0].detach()
+        flat = g.flatten(2) if g.ndim > 2 else g[:, :, None]
+        if pattern is None:
+            strongest = flat.abs().sum(2).argmax(1)
+            pattern = flat[torch.arange(len(flat), device=flat.device), strongest][:, None]
+            norm = (pattern * pattern).sum(2)
+        row = (flat * pattern).sum(2) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+        if not torch.allclose(row[:, :, None] * pattern, flat, rtol=1e-5, atol=float(flat.abs().max()) * 1e-6):
+            return None
+        rows.append(row)
+    if pattern is None:
+        return None
+    coefficients = torch.einsum("btk,kj->btj", torch.stack(rows, 1), head.weight.to(rows[0].dtype))
+    shape = (head.input.shape[0], 1, *head.input.shape[2:])
+    return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)
+
+
+def _goes_round(y: Tensor, through: Tensor) -> bool:
+    """Whether some path of the graph leads from y to a leaf without passing `through`."""
+    stop = through.grad_fn
+    waiting, seen = [y.grad_fn], set[object]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen or node is stop:
+            continue
+        seen.add(node)
+        if type(node).__name__ == "AccumulateGrad":
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False

@@ -1,0 +1,106 @@
+"""What the methods of the CAM family share: the layer they read, its checks, and the way to the input grid."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from seglens.core.errors import LinearHeadWarning, ReachWarning, ShapeError
+from seglens.core.frame import resize
+from seglens.core.maps import Maps, finish
+from seglens.core.network import Network, upsampled
+from seglens.core.receptive import Follower
+from seglens.core.slopes import Slopes, slopes
+from seglens.core.targets import Scores, Targets
+from seglens.networks.layers import default_layer_of
+
+Weighing = Callable[[Slopes, Tensor], tuple[Tensor, dict[str, Tensor]]]
+
+
+def class_activation(
+    network: Network,
+    x: Tensor,
+    targets: Targets,
+    layer: str | None,
+    weigh: Weighing,
+    *,
+    relu: bool = True,
+    truncate: bool = False,
+    averages: bool = False,
+) -> Maps:
+    """Maps [B T *grid] from `weigh`, which gives [B T *layer grid] and extras for the slopes and the activation A.
+
+    The ReLU comes before upsampling (linear, half-pixel centres). `truncate` sets to 0 what the region cannot see;
+    without it a ReachWarning says how much of the map lies there. `averages`: the method averages gradients over
+    space, so that at a layer that feeds a linear head it only rescales that head's logits (LinearHeadWarning).
+    Extras: 'coarse', the map on the layer's own grid.
+    """
+    layer = layer or default_layer_of(network, x)
+    targets = Targets.of(targets)
+    with (
+        Follower() as follower,
+        slopes(network, x, targets, [layer], seen=_root_of(follower)) as found,
+    ):
+        a = found.at[0]
+        check_space(network, layer, a, x)
+        if averages and found.feeds_head():
+            warnings.warn(
+                f"layer {layer!r} feeds a linear 1×1 head: averaged gradients there are that head's weights, so the "
+                "map is the rectified logit map, rescaled. Choose an earlier layer, such as the end of the encoder.",
+                LinearHeadWarning,
+                stacklevel=3,
+            )
+        coarse, extras = weigh(found, a)
+        coarse = coarse.detach()
+        if relu:
+            coarse = coarse.relu()
+        seen = _seen(follower, found, x)
+        if truncate and seen is not None:
+            coarse = coarse * seen
+        elif seen is not None:
+            _warn_of_reach(coarse, seen, found.scores, layer)
+        values = resize(coarse.float(), tuple(x.shape[2:]))
+        extras = {"coarse": coarse, **extras}
+        return finish(
+            values, found.scores, found.values, found.output, layer=layer, signed=not relu, extras=extras
+        )
+
+
+def _root_of(follower: Follower) -> Callable[[Tensor], None]:
+    """Follow from the layer's output on; one without space is left to the check that names it."""
+    return lambda a: follower.root(a) if a.ndim > 2 else None
+
+
+def check_space(network: Network, layer: str, a: Tensor, x: Tensor) -> None:
+    """Raise ShapeError where a layer's output is no [B K *layer grid] map for input x."""
+    if a.ndim != x.ndim:
+        raise ShapeError(
+            f"layer {layer!r} of {network.name} gives {tuple(a.shape)}, no map of channels over the image's "
+            f"{x.ndim - 2} dimensions.\n  Choose a layer with space: seglens layers {network.source}",
+            tuple(a.shape),
+        )
+
+
+def _seen(follower: Follower, found: Slopes, x: Tensor) -> Tensor | None:
+    """bool [B T *layer grid]: the places of the layer on which the region's scores can depend; None for everything."""
+    if found.scores.masks is None:
+        return None
+    reach = follower.reach(found.pixels)
+    if reach is None:
+        return None
+    masks = found.scores.masks
+    seen = torch.stack([reach.seen_from(masks[:, t]) for t in range(masks.shape[1])], 1)
+    return None if bool(seen.all()) else seen
+
+
+def _warn_of_reach(coarse: Tensor, seen: Tensor, scores: Scores, layer: str) -> None:
+    weight = coarse.abs().flatten(2)
+    beyond = (weight * ~seen.flatten(2)).sum(2) / weight.sum(2)
+    for b, t in (beyond > 0.01).nonzero().tolist():
+        warnings.warn(
+            f"{beyond[b, t]:.0%} of the map of {scores.items[t]} at {layer} lies where that region cannot be seen from: "
+            "its weights come from the region, its activations from everywhere. truncate=True cuts it there.",
+            ReachWarning,
+            stacklevel=4,
+        )

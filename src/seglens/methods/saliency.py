@@ -1,0 +1,50 @@
+"""Vanilla gradient: how much the score moves with each pixel."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from seglens.core.maps import Maps, finish
+from seglens.core.method import METHODS
+from seglens.core.network import Network
+from seglens.core.parameters import Help, check_parameters
+from seglens.core.slopes import slopes
+from seglens.core.targets import Targets
+
+Reduction = Literal["sum", "max", "l2", "signed"]
+
+
+def over_channels(gradient: Tensor, how: Reduction) -> Tensor:
+    """[… C *grid] to [… *grid] for gradients [B T C *grid]: Σ|·|, max|·|, √Σ(·)², or Σ(·) with its sign."""
+    if how == "sum":
+        return gradient.abs().sum(2)
+    if how == "max":
+        return gradient.abs().amax(2)
+    if how == "l2":
+        return gradient.square().sum(2).sqrt()
+    return gradient.sum(2)
+
+
+@METHODS.register("saliency")
+@dataclass(frozen=True, slots=True)
+class Saliency:
+    """Σ_channels |∂S/∂x|, in units of score per unit of the network's input.
+
+    Source: Simonyan et al. 2014, arXiv:1312.6034 (there the maximum over channels; grid saliency takes the sum).
+    Cost: (1 + T) F for T targets.
+    """
+
+    channels: Annotated[Reduction, Help("how input channels become one: sum, max or l2 of sizes; signed sum")] = "sum"
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
+        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
+        with slopes(network, x, Targets.of(targets)) as found:
+            gradients = found.linear(lambda g: g)
+            values = over_channels(gradients, self.channels)
+            return finish(
+                values, found.scores, found.values, found.output, signed=self.channels == "signed", per_input=True
+            )

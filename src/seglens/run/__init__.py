@@ -1,0 +1,1 @@
+"""What a person does in one go: explain, look for classes, compare places and layers."""

@@ -1,0 +1,277 @@
+"""explain(): from a network, images, a method and targets to explanations."""
+
+import platform
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seglens.core.batches import in_batches, out_of_memory
+from seglens.core.cost import Cost, Meter, measured
+from seglens.core.errors import SeglensError, SeglensWarning
+from seglens.core.explanation import Explanation, Explanations
+from seglens.core.images import Source, name_of
+from seglens.core.maps import Maps
+from seglens.core.method import Method
+from seglens.core.network import Network, is_out_of_memory, upsampled
+from seglens.core.targets import Targets
+from seglens.run.questions import (
+    Asked,
+    Case,
+    forward,
+    images_at_once,
+    make_case,
+    method_of,
+    name_of_method,
+    open_network,
+    read_many,
+    table_of,
+    targets_for,
+)
+
+Precision = Literal["float16", "bfloat16"]
+
+UNITS = {"logits": "logit", "probabilities": "probability", "log-probabilities": "log-probability"}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be explained, and why."""
+
+    image: str
+    error: SeglensError
+
+
+def explain(
+    network: object,
+    image: Source | Sequence[Source],
+    method: str | Method = "grad-cam",
+    target: Asked = None,
+    *,
+    truth: Source | None = None,
+    instances: Source | None = None,
+    ignore: int | None = 255,
+    precision: Precision | None = None,
+    cost: bool = False,
+    device: str | torch.device | None = None,
+) -> Explanation | Explanations:
+    """Why did the network say so? One map for each image and target.
+
+    network: what `seglens.load` takes. image: a path, PIL image, array or tensor; a folder, a glob or a list of them.
+    method: a registry name, or a method with parameters such as ``GradCAM("encoder.block4")``.
+    target: a class (asked where it is predicted), a Target, several of them, or None for the class that covers most.
+    truth, instances: true labels and instance ids of the image's own size, for regions that need them.
+    precision: run the network under autocast of that type; maps stay float32.
+    cost: count floating-point operations and time (one more forward pass, which is not counted).
+
+    One Explanation for one image and one target, else Explanations: all targets of the first image, then of the next.
+    Raises SeglensError (EmptyRegionError, ImageError, …) where any image cannot be explained; `explain_each` goes on.
+    """
+    net = open_network(network, device)
+    many = read_many(image)
+    images: list[Source] = [image] if many is None else many  # pyright: ignore[reportAssignmentType]
+    found: list[Explanation] = []
+    for outcome in explain_each(
+        net,
+        images,
+        method,
+        target,
+        truths=[truth] * len(images) if truth is not None else None,
+        instances=[instances] * len(images) if instances is not None else None,
+        ignore=ignore,
+        precision=precision,
+        cost=cost,
+    ):
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        found += outcome
+    one = len(found) == 1 and many is None and (target is None or not isinstance(target, list | tuple))
+    return found[0] if one else Explanations(found)
+
+
+def explain_each(
+    network: Network,
+    images: Sequence[Source],
+    method: str | Method = "grad-cam",
+    target: Asked = None,
+    *,
+    truths: Sequence[Source | None] | None = None,
+    instances: Sequence[Source | None] | None = None,
+    ignore: int | None = 255,
+    precision: Precision | None = None,
+    cost: bool = False,
+) -> Iterator[list[Explanation] | Failure]:
+    """Explain image after image: for each, in order, its explanations (one a target) or its Failure.
+
+    Images that follow each other and have one size go through the network together; where memory runs out, fewer.
+    What fails concerns its own image only.
+    """
+    chosen = method_of(method)
+    waiting: list[Case] = []
+
+    def flush() -> Iterator[list[Explanation] | Failure]:
+        cases, waiting[:] = list(waiting), []
+        yield from _explain_cases(network, cases, chosen, target, ignore, precision, cost)
+
+    for i, image in enumerate(images):
+        try:
+            case = make_case(
+                network,
+                image,
+                truth=truths[i] if truths else None,
+                instances=instances[i] if instances else None,
+                ignore=ignore,
+            )
+        except SeglensError as failed:
+            yield from flush()
+            yield Failure(name_of(image), failed)
+            continue
+        # A target of None is each image's own class; extra inputs belong to their own batch.
+        alone = target is None or bool(network.extra)
+        if waiting and (alone or not _alike(waiting[-1], case) or len(waiting) == images_at_once(case)):
+            yield from flush()
+        waiting.append(case)
+    yield from flush()
+
+
+def _alike(a: Case, b: Case) -> bool:
+    given = [(c.truth is None, c.instances is None) for c in (a, b)]
+    return a.x.shape == b.x.shape and given[0] == given[1]
+
+
+def _explain_cases(
+    network: Network,
+    cases: list[Case],
+    method: Method,
+    target: Asked,
+    ignore: int | None,
+    precision: Precision | None,
+    cost: bool,
+) -> Iterator[list[Explanation] | Failure]:
+    def work(start: int, stop: int) -> list[list[Explanation] | Failure]:
+        part = cases[start:stop]
+        try:
+            return list(_explain_batch(network, part, method, target, ignore, precision, cost))
+        except SeglensError as failed:
+            if len(part) == 1:
+                return [Failure(part[0].picture.name, failed)]
+            # One by one, so that the error meets the image that caused it.
+            return [outcome for i in range(start, stop) for outcome in work(i, i + 1)]
+        except (RuntimeError, MemoryError) as failed:
+            if len(part) > 1 or not is_out_of_memory(failed):
+                raise
+            return [Failure(part[0].picture.name, out_of_memory(failed))]
+
+    if cases:
+        for outcomes in in_batches(len(cases), len(cases), work):
+            yield from outcomes
+
+
+def _explain_batch(
+    network: Network,
+    cases: list[Case],
+    method: Method,
+    target: Asked,
+    ignore: int | None,
+    precision: Precision | None,
+    cost: bool,
+) -> list[list[Explanation] | Failure]:
+    x = torch.cat([c.x for c in cases])
+    price: Cost | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        targets = targets_for(target, cases, network, ignore)
+        meter: AbstractContextManager[Meter | None] = (
+            measured(network.device) if cost else nullcontext()
+        )
+        with _autocast(network, precision), meter as measure:
+            maps = method(network, x, targets)
+        if measure is not None:
+            with measured(network.device) as once:
+                forward(network, x)
+            price = Cost(measure.flops, once.flops, measure.seconds, measure.peak_bytes)
+    notes = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SeglensWarning)))
+    for w in caught:
+        # Said again to whoever listens outside; what is not ours is passed on unchanged.
+        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+    return [as_explanations(network, case, method, maps, b, notes, price) for b, case in enumerate(cases)]
+
+
+def _autocast(network: Network, precision: Precision | None) -> AbstractContextManager[Any]:
+    if precision is None:
+        return nullcontext()
+    return torch.autocast(network.device.type, dtype=getattr(torch, precision))
+
+
+def as_explanations(
+    network: Network,
+    case: Case,
+    method: Method,
+    maps: Maps,
+    b: int,
+    notes: tuple[str, ...],
+    price: Cost | None,
+) -> list[Explanation]:
+    """The explanations of one image of a batch, back on the picture's own grid."""
+    frame = case.frame
+    y = maps.output[b : b + 1]
+    space = y.ndim > 2
+    labels = network.labels(upsampled(network, y, frame.grid)) if space else None
+    on_picture = frame.to_original(maps.values[b].cpu())
+    found: list[Explanation] = []
+    for t, target in enumerate(maps.scores.items):
+        mask = maps.scores.masks[b, t] if maps.scores.masks is not None else None
+        of = target.of or "logits"
+        unit = UNITS[of] if network.link_for(y) != "none" else "unit of the output"
+        found.append(
+            Explanation(
+                map=on_picture[t].numpy(),
+                image=case.picture.display,
+                method=name_of_method(method),
+                parameters=_plain(asdict(method)),  # pyright: ignore[reportArgumentType]
+                target=str(target),
+                channel=str(target.terms),
+                score=float(maps.score[b, t]),
+                of=of,
+                unit=f"{unit} per unit of input" if maps.per_input else unit,
+                network=network.name,
+                layer=maps.layer,
+                region=_numpy(frame.labels_to_original(mask)) if mask is not None else None,
+                prediction=_numpy(frame.labels_to_original(labels[0])) if labels is not None else None,
+                signed=maps.signed,
+                classes=table_of(network, y),
+                notes=(*case.picture.notes, *notes),
+                cost=price,
+                extras={name: _numpy(value[b, t]) for name, value in maps.extras.items()},
+                provenance=provenance(network, case),
+            )
+        )
+    return found
+
+
+def provenance(network: Network, case: Case) -> dict[str, str]:
+    """Where an explanation comes from: image, source of the network, versions, device."""
+    return {
+        "image": case.picture.name,
+        "image size": " × ".join(map(str, case.frame.original)),
+        "network input": " × ".join(map(str, case.frame.grid)),
+        "network source": network.source,
+        "device": str(network.device),
+        "seglens": version("seglens"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _numpy(values: Tensor) -> np.ndarray[Any, Any]:
+    return values.detach().cpu().numpy()
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v if isinstance(v, bool | int | float | str | None) else str(v) for k, v in values.items()}
