@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ _CALL = re.compile(r"(?P<path>.*)#(?P<call>\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last pointwise linear layer of a pass: output [B K *s] = weight [K m] · input [B m *s] + bias, at each place."""
+    """The last pointwise linear layer of a pass: output [B K *s] = weight [K m] · input [B m *s] + bias."""
 
     name: str
     weight: Tensor
@@ -92,7 +92,7 @@ def capture(
     *,
     head: bool = False,
     seen: Callable[[Tensor], None] | None = None,
-) -> Iterator[Taps]:
+) -> Generator[Taps]:
     """Evaluation mode, frozen parameters, gradients possible, and taps on `layers`; all undone at the end.
 
     A tapped output that does not depend on an earlier tap or on an input that requires a gradient is cut from
@@ -198,18 +198,16 @@ def _with_first_tensor(output: Any, tensor: Tensor) -> Any:
         return tensor
     if isinstance(output, Mapping):
         key = next(k for k, part in output.items() if first_tensor(part) is not None)
-        copy = dict(output) if type(output) is dict else type(output)(**output)
-        copy[key] = _with_first_tensor(output[key], tensor)
-        return copy
+        changed = {**output, key: _with_first_tensor(output[key], tensor)}
+        return changed if type(output) is dict else cast("Any", type(output))(**changed)
     if is_dataclass(output) and not isinstance(output, type):
         name = next(f.name for f in fields(output) if first_tensor(getattr(output, f.name)) is not None)
         return replace(output, **{name: _with_first_tensor(getattr(output, name), tensor)})
-    parts: list[Any] = list(output)
+    parts: list[Any] = list(cast("Sequence[Any]", output))
     at = next(i for i, part in enumerate(parts) if first_tensor(part) is not None)
     parts[at] = _with_first_tensor(parts[at], tensor)
-    if hasattr(output, "_fields"):
-        return type(output)(*parts)
-    return type(output)(parts)
+    make = cast("Any", type(output))
+    return make(*parts) if hasattr(output, "_fields") else make(parts)
 
 
 def _hook(module: nn.Module, register: str, hook: Any, path: str, network: Network) -> Any:

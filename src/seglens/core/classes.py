@@ -53,8 +53,7 @@ class ClassTable:
                 return self.index(int(name))
             listed = ", ".join(self.names[:12]) + (", …" if len(self.names) > 12 else "")
             raise ClassNotFoundError(
-                f"no class {name!r} among {len(self.names)}.{suggest(name, self.names)}\n"
-                f"  All of them: {listed}."
+                f"no class {name!r} among {len(self.names)}.{suggest(name, self.names)}\n  All of them: {listed}."
             )
         if not 0 <= name < len(self.names):
             raise ClassNotFoundError(

@@ -1,7 +1,7 @@
 """What a computation costs: floating-point operations in forward passes of the network, time and memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +65,7 @@ class Meter:
 
 
 @contextmanager
-def measured(device: torch.device | None = None) -> Iterator[Meter]:
+def measured(device: torch.device | None = None) -> Generator[Meter]:
     """Measure flops, seconds and, on a CUDA device, the peak of memory of the block."""
     meter = Meter()
     cuda = device is not None and device.type == "cuda"

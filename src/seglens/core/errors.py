@@ -129,6 +129,5 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
     """The error for an absent optional package: what it is for, and the line that brings it."""
     return MissingExtraError(
-        f"{purpose} needs {package}, which is not installed.\n"
-        f"  It comes with: pip install 'seglens[{extra}]'"
+        f"{purpose} needs {package}, which is not installed.\n  It comes with: pip install 'seglens[{extra}]'"
     )

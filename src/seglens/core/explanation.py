@@ -168,11 +168,7 @@ def _write_raw(explanations: Sequence[Explanation], path: Path) -> None:
         head["notes"] = list(e.notes)
         head["provenance"] = dict(e.provenance)
         head["classes"] = e.classes.to_dict() if e.classes else None
-        head["cost"] = (
-            None
-            if e.cost is None
-            else [e.cost.flops, e.cost.forward, e.cost.seconds, e.cost.peak_bytes]
-        )
+        head["cost"] = None if e.cost is None else [e.cost.flops, e.cost.forward, e.cost.seconds, e.cost.peak_bytes]
         heads.append(head)
     text = json.dumps({"format": FORMAT, "explanations": heads})
     # Written beside and moved, so that an interrupted save never leaves half a file under the name.
@@ -196,9 +192,7 @@ def open_explanations(path: str | Path) -> Explanation | Explanations:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as broken:
-        raise SeglensError(
-            f"{path} is not an explanation that seglens saved, or is cut short ({broken})."
-        ) from broken
+        raise SeglensError(f"{path} is not an explanation that seglens saved, or is cut short ({broken}).") from broken
     except Exception as broken:  # zipfile raises its own kinds for a damaged archive
         raise SeglensError(f"{path} cannot be opened: {broken}.") from broken
     if version > FORMAT:
@@ -206,18 +200,19 @@ def open_explanations(path: str | Path) -> Explanation | Explanations:
             f"{path} was saved by a later seglens (format {version}, this one reads up to {FORMAT}).\n"
             "  Update with: pip install -U seglens"
         )
-    found: list[Explanation] = []
-    for i, plain in enumerate(head["explanations"]):
-        prefix = f"{i}/extras/"
-        fields = {name: stored.get(f"{i}/{name}") for name in _ARRAYS}
-        cost, classes = plain.pop("cost"), plain.pop("classes")
-        found.append(
-            Explanation(
-                **fields,
-                **{**plain, "notes": tuple(plain["notes"])},
-                cost=Cost(*cost) if cost else None,
-                classes=ClassTable.from_dict(classes) if classes else None,
-                extras={n.removeprefix(prefix): a for n, a in stored.items() if n.startswith(prefix)},
-            )
-        )
+    try:
+        found = [_from_stored(i, plain, stored) for i, plain in enumerate(head["explanations"])]
+    except (KeyError, TypeError, AttributeError) as wrong:
+        raise SeglensError(f"{path} is not an explanation that seglens saved: {wrong!r}.") from wrong
     return found[0] if len(found) == 1 else Explanations(found)
+
+
+def _from_stored(i: int, plain: dict[str, Any], stored: Mapping[str, NDArray[Any]]) -> Explanation:
+    prefix = f"{i}/extras/"
+    fields: dict[str, Any] = {name: stored.get(f"{i}/{name}") for name in _ARRAYS}
+    fields.update((name, plain[name]) for name in (*_PLAIN, "parameters", "provenance"))
+    fields["notes"] = tuple(plain["notes"])
+    fields["cost"] = Cost(*plain["cost"]) if plain["cost"] else None
+    fields["classes"] = ClassTable.from_dict(plain["classes"]) if plain["classes"] else None
+    fields["extras"] = {n.removeprefix(prefix): a for n, a in stored.items() if n.startswith(prefix)}
+    return Explanation(**fields)

@@ -193,7 +193,7 @@ class Network:
         return y.argmax(1) == label
 
     def labels(self, y: Tensor) -> Tensor | None:
-        """Predicted class of each pixel of raw output y, int64 [B *space]; None where labels overlap or are no classes."""
+        """Predicted class of each pixel of raw output y, int64 [B *space]; None where labels overlap or are none."""
         link = self.link_for(y)
         if link == "softmax":
             return y.argmax(1)
@@ -216,7 +216,11 @@ class Network:
             return
         bad = [i for i in range(y.shape[0]) if not bool(torch.isfinite(y[i]).all())]
         culprit = next(
-            (n for n, p in self.module.state_dict().items() if p.is_floating_point() and not bool(torch.isfinite(p).all())),
+            (
+                n
+                for n, p in self.module.state_dict().items()
+                if p.is_floating_point() and not bool(torch.isfinite(p).all())
+            ),
             None,
         )
         blame = (
@@ -245,7 +249,8 @@ class Network:
         first = next((p for n, p in self.module.named_parameters() if n.endswith("weight") and p.ndim >= 3), None)
         advice = f"Its input was {tuple(x.shape)}."
         if first is not None and first.ndim == x.ndim and first.shape[1] != x.shape[1]:
-            advice += f" Its first convolution takes {first.shape[1]} channel(s) (if not grouped), the input has {x.shape[1]}."
+            takes = f"{first.shape[1]} channel(s) (if not grouped)"
+            advice += f" Its first convolution takes {takes}, the input has {x.shape[1]}."
         sides = x.shape[2:]
         if sides and min(sides) < 32:
             advice += " A side this small may be less than the network's stride."

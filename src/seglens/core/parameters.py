@@ -88,14 +88,14 @@ def check_parameters(method: Any) -> None:
     """
     owner = type(method).__name__
     for p in parameters(type(method)):
-        value = getattr(method, p.name)
+        value: Any = getattr(method, p.name)
         if value is None and p.optional:
             continue
         if p.kind in ("int", "float"):
-            right = isinstance(value, int | float) and not isinstance(value, bool)
-            if not right or (p.kind == "int" and int(value) != value):
+            number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            if number is None or (p.kind == "int" and not number.is_integer()):
                 raise ParameterError(f"{owner}.{p.name} is to be {_a(p.kind)}, not {value!r}.")
-            if p.bounds and not p.bounds.admits(value):
+            if p.bounds and not p.bounds.admits(number):
                 raise ParameterError(f"{owner}.{p.name} is to be {p.bounds}, not {value!r}.")
         elif p.kind == "bool" and not isinstance(value, bool):
             raise ParameterError(f"{owner}.{p.name} is to be True or False, not {value!r}.")
@@ -103,9 +103,7 @@ def check_parameters(method: Any) -> None:
             raise ParameterError(f"{owner}.{p.name} is to be a string, not {value!r}.")
         elif p.choices and value not in p.choices:
             near = suggest(value, p.choices) if isinstance(value, str) else ""
-            raise ParameterError(
-                f"{owner}.{p.name} is to be one of {', '.join(p.choices)}, not {value!r}.{near}"
-            )
+            raise ParameterError(f"{owner}.{p.name} is to be one of {', '.join(p.choices)}, not {value!r}.{near}")
 
 
 def _a(kind: str) -> str:

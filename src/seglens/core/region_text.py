@@ -35,8 +35,7 @@ def parse_region(text: str, read_mask: Reader | None = None) -> Region:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError) as wrong:
         raise RegionError(f"cannot read the region {text!r}: {wrong.args[0]}.\n{_HELP}") from wrong
-    region = _Reader(text, read_mask).region(tree)
-    return region
+    return _Reader(text, read_mask).region(tree)
 
 
 _HELP = (
@@ -71,9 +70,11 @@ class _Reader:
             return self.mask(args)
         if word not in _WORDS:
             raise RegionError(f"no region {word!r}.{suggest(word, [*_WORDS, 'mask', 'everything'])}\n{_HELP}")
-        values = [self.region(args[0]), *map(self.value, args[1:])] if word in ("border", "outside") and args else [
-            self.value(a) for a in args
-        ]
+        values = (
+            [self.region(args[0]), *map(self.value, args[1:])]
+            if word in ("border", "outside") and args
+            else [self.value(a) for a in args]
+        )
         named = {k.arg: self.value(k.value) for k in keywords if k.arg is not None}
         try:
             return _WORDS[word](*values, **named)

@@ -352,7 +352,7 @@ def confused(*, truth: str | int, as_: str | int) -> Region:
 
 
 def border(region: Region, width: int = 1) -> Region:
-    """The pixels of a region within `width` pixels (chessboard distance) of its outside, on the network's input grid."""
+    """The pixels of a region within `width` pixels (chessboard distance) of its outside, on the input grid."""
     if width < 1:
         raise RegionError(f"a border is at least 1 pixel wide, not {width}.")
     return _Border(region, int(width))

@@ -58,8 +58,7 @@ class Registry(Generic[T]):
             del self._plugins()[name]
             return self._known[name]
         raise NameNotFoundError(
-            f"no {self.kind} {name!r}.{suggest(name, self.names())}\n"
-            f"  All of them: {', '.join(self.names())}."
+            f"no {self.kind} {name!r}.{suggest(name, self.names())}\n  All of them: {', '.join(self.names())}."
         )
 
     def __contains__(self, name: object) -> bool:

@@ -1,6 +1,6 @@
 """Derivatives of scores by a layer or the input, for all targets at the least number of reverse passes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -117,11 +117,8 @@ class Slopes:
 
     def _reverse(self, of: Tensor, seed: Tensor | None) -> tuple[Tensor, ...]:
         self.passes += 1
-        found = torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True)
         # A layer beside the path has derivative zero.
-        return tuple(
-            torch.zeros_like(a) if g is None else g for a, g in zip(self._at, found, strict=True)
-        )
+        return torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True, materialize_grads=True)
 
 
 @contextmanager
@@ -133,7 +130,7 @@ def slopes(
     *,
     of: Of = "logits",
     seen: Callable[[Tensor], None] | None = None,
-) -> Iterator[Slopes]:
+) -> Generator[Slopes]:
     """One forward pass, ready to differentiate every target by the output of `layers`, or by x where None.
 
     Cost: F for the pass; each reverse pass is the share τ of F that lies behind the earliest layer. T targets take
@@ -151,9 +148,7 @@ def slopes(
         yield Slopes(targets.bind(network, x, y, of), y, at, taps.head)
 
 
-def _shared(
-    scores: Scores, s: Tensor, y: Tensor, at: Sequence[Tensor], head: Head
-) -> list[_Basis]:
+def _shared(scores: Scores, s: Tensor, y: Tensor, at: Sequence[Tensor], head: Head) -> list[_Basis]:
     m = head.weight.shape[1]
     groups = [g for g in scores.same_region() if len(g) > m]
     if not groups or not head.output.requires_grad or not head.input.requires_grad:
@@ -166,21 +161,19 @@ def _shared(
 
 def _basis(s: Tensor, head: Head, group: list[int]) -> _Basis | None:
     """The group's shared passes; None where some derivative at the head's output is no channel ⊗ place product."""
-    pattern: Tensor | None = None
+    pattern = norm = torch.empty(0)
     rows: list[Tensor] = []
     for t in group:
         g = torch.autograd.grad(s[:, t].sum(), head.output, retain_graph=True)[0].detach()
         flat = g.flatten(2) if g.ndim > 2 else g[:, :, None]
-        if pattern is None:
+        if not rows:
             strongest = flat.abs().sum(2).argmax(1)
             pattern = flat[torch.arange(len(flat), device=flat.device), strongest][:, None]
-            norm = (pattern * pattern).sum(2)
-        row = (flat * pattern).sum(2) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+            norm = (pattern * pattern).sum(2).clamp_min(torch.finfo(flat.dtype).tiny)
+        row = (flat * pattern).sum(2) / norm
         if not torch.allclose(row[:, :, None] * pattern, flat, rtol=1e-5, atol=float(flat.abs().max()) * 1e-6):
             return None
         rows.append(row)
-    if pattern is None:
-        return None
     coefficients = torch.einsum("btk,kj->btj", torch.stack(rows, 1), head.weight.to(rows[0].dtype))
     shape = (head.input.shape[0], 1, *head.input.shape[2:])
     return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)

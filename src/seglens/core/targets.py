@@ -67,7 +67,7 @@ class Target:
             raise ParameterError(f"Target.of is one of {', '.join(OFS)}, not {self.of!r}.")
         if self.reduce not in ("mean", "sum"):
             raise ParameterError(f"Target.reduce is 'mean' or 'sum', not {self.reduce!r}.")
-        if self.region is not None and not isinstance(self.region, Region):
+        if self.region is not None and not isinstance(self.region, Region):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ParameterError(
                 f"Target.region is to be a region, such as predicted('car') or mask(array), not {self.region!r}."
             )
@@ -129,9 +129,7 @@ class Targets:
                 sums[index] = sums.get(index, 0.0) + weight
             terms.append(sums)
         masks = self._masks(network, x, y.detach(), items)
-        return Scores(
-            network=network, items=items, terms=tuple(terms), masks=masks, grid=tuple(x.shape[2:])
-        )
+        return Scores(network=network, items=items, terms=tuple(terms), masks=masks, grid=tuple(x.shape[2:]))
 
     def _masks(self, network: Network, x: Tensor, y: Tensor, items: Sequence[Target]) -> Tensor | None:
         if y.ndim == 2:

@@ -9,7 +9,7 @@ from torch import Tensor
 from seglens.core.errors import LinearHeadWarning, ReachWarning, ShapeError
 from seglens.core.frame import resize
 from seglens.core.maps import Maps, finish
-from seglens.core.network import Network, upsampled
+from seglens.core.network import Network
 from seglens.core.receptive import Follower
 from seglens.core.slopes import Slopes, slopes
 from seglens.core.targets import Scores, Targets
@@ -62,9 +62,7 @@ def class_activation(
             _warn_of_reach(coarse, seen, found.scores, layer)
         values = resize(coarse.float(), tuple(x.shape[2:]))
         extras = {"coarse": coarse, **extras}
-        return finish(
-            values, found.scores, found.values, found.output, layer=layer, signed=not relu, extras=extras
-        )
+        return finish(values, found.scores, found.values, found.output, layer=layer, signed=not relu, extras=extras)
 
 
 def _root_of(follower: Follower) -> Callable[[Tensor], None]:
@@ -99,8 +97,8 @@ def _warn_of_reach(coarse: Tensor, seen: Tensor, scores: Scores, layer: str) -> 
     beyond = (weight * ~seen.flatten(2)).sum(2) / weight.sum(2)
     for b, t in (beyond > 0.01).nonzero().tolist():
         warnings.warn(
-            f"{beyond[b, t]:.0%} of the map of {scores.items[t]} at {layer} lies where that region cannot be seen from: "
-            "its weights come from the region, its activations from everywhere. truncate=True cuts it there.",
+            f"{beyond[b, t]:.0%} of the map of {scores.items[t]} at {layer} lies where that region cannot be seen "
+            "from: its weights come from the region, its activations from everywhere. truncate=True cuts it there.",
             ReachWarning,
             stacklevel=4,
         )

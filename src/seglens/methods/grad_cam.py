@@ -58,7 +58,7 @@ class GradCAM:
         return self.combine(alpha, a), {"alpha": alpha}
 
     def combine(self, alpha: Tensor, a: Tensor) -> Tensor:
-        """Σ_k α_k A_k on the layer's grid [B T *layer grid], rectified where asked; alpha [B T K], a [B K *layer grid]."""
+        """Σ_k α_k A_k [B T *layer grid], rectified where asked, for alpha [B T K] and a [B K *layer grid]."""
         used = {"signed": alpha, "absolute": alpha.abs(), "positive": alpha.relu()}[self.weights]
         coarse = torch.einsum("btk,bk...->bt...", used, a)
         return coarse.relu() if self.relu else coarse

@@ -34,9 +34,7 @@ class GradCAMPlusPlus:
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
         """x [B C *grid] to maps [B T *grid]. Raises LayerNotFoundError, ShapeError, EmptyRegionError."""
-        return class_activation(
-            network, x, targets, self.layer, self._weigh, truncate=self.truncate
-        )
+        return class_activation(network, x, targets, self.layer, self._weigh, truncate=self.truncate)
 
     def _weigh(self, found: Slopes, a: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         total = a.flatten(2).sum(2).reshape(*a.shape[:2], *[1] * (a.ndim - 2))

@@ -82,9 +82,7 @@ class IntegratedGradients:
             extras = {"completeness-gap": gap, "baseline-score": s0, "nodes": nodes}
             return finish(values, scores, s, y, extras=extras)
 
-    def _integral(
-        self, network: Network, x: Tensor, start: Tensor, scores: Scores, taps: Taps, n: int
-    ) -> Tensor:
+    def _integral(self, network: Network, x: Tensor, start: Tensor, scores: Scores, taps: Taps, n: int) -> Tensor:
         """[B T *grid] at n nodes, reduced over channels."""
         at, weight = np.polynomial.legendre.leggauss(n)
         at, weight = (at + 1) / 2, weight / 2

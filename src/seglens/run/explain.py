@@ -20,10 +20,10 @@ from seglens.core.images import Source, name_of
 from seglens.core.maps import Maps
 from seglens.core.method import Method
 from seglens.core.network import Network, is_out_of_memory, upsampled
-from seglens.core.targets import Targets
 from seglens.run.questions import (
     Asked,
     Case,
+    NetworkSource,
     forward,
     images_at_once,
     make_case,
@@ -33,6 +33,7 @@ from seglens.run.questions import (
     read_many,
     table_of,
     targets_for,
+    times,
 )
 
 Precision = Literal["float16", "bfloat16"]
@@ -49,7 +50,7 @@ class Failure:
 
 
 def explain(
-    network: object,
+    network: NetworkSource,
     image: Source | Sequence[Source],
     method: str | Method = "grad-cam",
     target: Asked = None,
@@ -187,9 +188,7 @@ def _explain_batch(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         targets = targets_for(target, cases, network, ignore)
-        meter: AbstractContextManager[Meter | None] = (
-            measured(network.device) if cost else nullcontext()
-        )
+        meter: AbstractContextManager[Meter | None] = measured(network.device) if cost else nullcontext()
         with _autocast(network, precision), meter as measure:
             maps = method(network, x, targets)
         if measure is not None:
@@ -259,8 +258,8 @@ def provenance(network: Network, case: Case) -> dict[str, str]:
     """Where an explanation comes from: image, source of the network, versions, device."""
     return {
         "image": case.picture.name,
-        "image size": " × ".join(map(str, case.frame.original)),
-        "network input": " × ".join(map(str, case.frame.grid)),
+        "image size": times(case.frame.original),
+        "network input": times(case.frame.grid),
         "network source": network.source,
         "device": str(network.device),
         "seglens": version("seglens"),

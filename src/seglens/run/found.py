@@ -10,7 +10,7 @@ from seglens.core.errors import MissingExtraError
 from seglens.core.images import Source
 from seglens.core.network import upsampled
 from seglens.core.regions import components
-from seglens.run.questions import forward, make_case, open_network
+from seglens.run.questions import NetworkSource, forward, make_case, open_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,7 @@ class Found:
         return plain
 
 
-def find_classes(
-    network: object, image: Source, *, device: str | torch.device | None = None
-) -> list[Found]:
+def find_classes(network: NetworkSource, image: Source, *, device: str | torch.device | None = None) -> list[Found]:
     """Every class of the network, the largest predicted area first (a classifier's: the most probable first)."""
     net = open_network(network, device)
     case = make_case(net, image)

@@ -12,11 +12,11 @@ from seglens.core.targets import Channel, Target
 from seglens.methods.grad_cam import GradCAM, grad_cam_at_layers
 from seglens.networks.layers import Layer, layers_of
 from seglens.run.explain import as_explanations
-from seglens.run.questions import make_case, open_network, targets_for
+from seglens.run.questions import NetworkSource, make_case, open_network, targets_for
 
 
 def layer_tree(
-    network: object,
+    network: NetworkSource,
     image: Source | None = None,
     *,
     size: tuple[int, ...] | None = None,
@@ -33,7 +33,7 @@ def layer_tree(
 
 
 def explain_layers(
-    network: object,
+    network: NetworkSource,
     image: Source,
     target: Target | Channel | str | int | None = None,
     layers: Sequence[str] | None = None,

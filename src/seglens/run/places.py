@@ -14,6 +14,7 @@ from seglens.core.regions import Region
 from seglens.core.targets import Channel, Target
 from seglens.methods.grad_cam import GradCAM
 from seglens.run.explain import explain
+from seglens.run.questions import NetworkSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ class Places:
 
 
 def compare_places(
-    network: object,
+    network: NetworkSource,
     image: Source,
     channel: str | int | Channel,
     places: Sequence[Region],
@@ -51,9 +52,7 @@ def compare_places(
     if len(places) < 2:
         raise ParameterError(f"comparing needs at least two places, not {len(places)}.")
     targets = [Target(channel, place) for place in places]
-    found = explain(
-        network, image, GradCAM(layer), targets, truth=truth, instances=instances, device=device
-    )
+    found = explain(network, image, GradCAM(layer), targets, truth=truth, instances=instances, device=device)
     maps = found if isinstance(found, Explanations) else Explanations([found])
     alphas = np.stack([e.extras["alpha"] for e in maps]).astype(np.float32)
     size = np.linalg.norm(alphas.astype(np.float64), axis=1)

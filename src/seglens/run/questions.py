@@ -1,18 +1,19 @@
 """From what a person gives (paths, arrays, names) to what a method takes: input, targets, geometry."""
 
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seglens.core.batches import rows_at_once
 from seglens.core.capture import capture
 from seglens.core.classes import ClassTable
-from seglens.core.errors import MissingExtraError, ParameterError
+from seglens.core.errors import DegenerateImageWarning, MissingExtraError, ParameterError
 from seglens.core.frame import Frame
-from seglens.core.images import Picture, Source, read_image
+from seglens.core.images import Picture, Source, expand_paths, read_image
 from seglens.core.labels import read_labels
 from seglens.core.method import METHODS, Method
 from seglens.core.network import Network, upsampled
@@ -21,6 +22,10 @@ from seglens.core.targets import Channel, Target, Targets
 from seglens.networks import load
 
 Asked = Target | Channel | str | int | Iterable[Target | Channel | str | int] | None
+
+
+NetworkSource = str | os.PathLike[str] | nn.Module | Network
+"""A file, a built-in network's name, a module in memory, or a network that is loaded already."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +39,7 @@ class Case:
     instances: Tensor | None = None
 
 
-def open_network(source: object, device: str | torch.device | None = None) -> Network:
+def open_network(source: NetworkSource, device: str | torch.device | None = None) -> Network:
     """A network from whatever `seglens.load` takes; one that is loaded already is taken as it is."""
     if isinstance(source, Network) and device is None:
         return source
@@ -75,6 +80,13 @@ def make_case(
     """
     picture = read_image(image)
     x, frame = network.convention.prepare(picture.pixels)
+    if min(frame.resized) < network.convention.divisor:
+        warnings.warn(
+            f"{picture.name} is {times(frame.resized)}, less than the network's stride of "
+            f"{network.convention.divisor}: padded to {times(frame.grid)}, most of what the network sees is padding.",
+            DegenerateImageWarning,
+            stacklevel=3,
+        )
     labels = ids = None
     if truth is not None:
         labels = read_labels(truth, network.classes, ignore)
@@ -127,8 +139,6 @@ def images_at_once(case: Case) -> int:
 
 def read_many(given: object) -> list[Source] | None:
     """The images behind a folder, a glob or a list; None where `given` is one image."""
-    from seglens.core.images import expand_paths
-
     if isinstance(given, list | tuple):
         many: list[Source] = []
         for one in given:
@@ -144,6 +154,11 @@ def read_many(given: object) -> list[Source] | None:
 def table_of(network: Network, y: Tensor) -> ClassTable | None:
     """The class table, None for units that are no classes."""
     return None if network.link_for(y) == "none" else network.class_table(y)
+
+
+def times(size: tuple[int, ...]) -> str:
+    """A size in words, such as '96 × 192'."""
+    return " × ".join(map(str, size))
 
 
 def _reads_layer(name: str) -> bool:
