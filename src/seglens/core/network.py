@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from seglens.core.classes import ClassTable
 from seglens.core.convention import Convention
-from seglens.core.errors import LayerNotFoundError, NetworkError, NonFiniteError, ParameterError, ShapeError, suggest
+from seglens.core.errors import (
+    LayerNotFoundError,
+    NetworkError,
+    NonFiniteError,
+    ParameterError,
+    SeglensError,
+    ShapeError,
+    suggest,
+)
 from seglens.core.frame import resize
 
 Of = Literal["logits", "probabilities", "log-probabilities"]
@@ -33,7 +41,7 @@ class Network:
     classes: the class table; None numbers them. convention: how pictures become input.
     default_layer: the layer that a method explains where none is named.
     extra: further inputs of the module, in order; `explained` is the place of the explained one among all.
-    source: what to type to load it again, for messages.
+    batch: the most images that it takes at once, None for any number. source: what to type to load it again.
     """
 
     module: nn.Module
@@ -46,6 +54,7 @@ class Network:
     default_layer: str | None = None
     extra: tuple[Tensor, ...] = ()
     explained: int = 0
+    batch: int | None = None
     source: str = "MODEL"
 
     def __post_init__(self) -> None:
@@ -88,8 +97,8 @@ class Network:
             returned = self.module(*inputs)
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError, TypeError, IndexError) as failed:
-            if is_out_of_memory(failed):
+        except Exception as failed:  # a user's module may fail in any way (assertions on sizes are common)
+            if is_out_of_memory(failed) or isinstance(failed, SeglensError):
                 raise
             raise NetworkError(self._failure(x, failed)) from failed
         y = self.pick(returned)

@@ -1,7 +1,7 @@
 """Derivatives of scores by a layer or the input, for all targets at the least number of reverse passes."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from seglens.core.capture import Head, capture
 from seglens.core.errors import CaptureError
 from seglens.core.network import Network, Of, upsampled
+from seglens.core.receptive import Follower, Reach
 from seglens.core.targets import Scores, Targets
 
 BASIS_LIMIT = 2**30
@@ -34,25 +35,34 @@ class Slopes:
     """∂S_t/∂A of every target t, where A is the output of one or several layers, or the input.
 
     `values` [B T] are the scores, `at` the tensors A (detached), `output` the raw output (detached).
-    `passes` counts the reverse passes made so far.
+    `reach`: what the output's pixels on the input grid see of the layer, where that was followed. `passes` counts the
+    reverse passes made so far.
     """
 
-    def __init__(self, scores: Scores, y: Tensor, at: Sequence[Tensor], head: Head | None) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        y: Tensor,
+        at: Sequence[Tensor],
+        head: Head | None,
+        reach: Reach | None = None,
+    ) -> None:
         self.scores = scores
         self.output = y.detach()
-        self._y = y
         self.at = tuple(a.detach() for a in at)
+        self.reach = reach
         self.passes = 0
+        self._y = y
         self._at = tuple(at)
-        self._s = scores(y)
-        self.values = self._s.detach()
-        if not self._s.requires_grad:
+        self._read: dict[Of, Tensor] = {}
+        self.values = scores(self.output)
+        if not y.requires_grad:
             raise CaptureError(
                 f"the score of {scores.network.name} does not depend on the layer asked about, or the network "
                 "cuts the gradient (detach, argmax, no_grad): there is nothing to differentiate."
             )
         self._head = head
-        self._bases = _shared(scores, self._s, y, self._at, head) if head is not None else []
+        self._bases = self._shared(head) if head is not None else []
 
     def __len__(self) -> int:
         return len(self.scores.items)
@@ -92,11 +102,6 @@ class Slopes:
                 found[t] = reduce(*self._one(t))
         return torch.stack([found[t] for t in range(len(self))], 1)
 
-    @property
-    def pixels(self) -> Tensor:
-        """The raw output on the input grid, where regions are read."""
-        return upsampled(self.scores.network, self._y, self.scores.grid)
-
     def feeds_head(self) -> bool:
         """Whether the first tensor of `at` is what the network's pointwise linear head receives."""
         if self._head is None or self._head.input.shape != self.at[0].shape:
@@ -106,7 +111,11 @@ class Slopes:
         )
 
     def _one(self, t: int) -> tuple[Tensor, ...]:
-        return self._reverse(self._s[:, t].sum(), None)
+        return self._reverse(self._score(t), None)
+
+    def _score(self, t: int) -> Tensor:
+        """S_t summed over the images, which do not mix. Its graph lives for one pass only."""
+        return self.scores.one(self._y, t, self._read).sum()
 
     def _passes(self, basis: _Basis) -> Iterator[tuple[Tensor, ...]]:
         h = basis.head.input
@@ -120,6 +129,35 @@ class Slopes:
         # A layer beside the path has derivative zero.
         return torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True, materialize_grads=True)
 
+    def _shared(self, head: Head) -> list[_Basis]:
+        m = head.weight.shape[1]
+        groups = [g for g in self.scores.same_region() if len(g) > m]
+        if not groups or not head.output.requires_grad or not head.input.requires_grad:
+            return []
+        if any(a is head.output or a is head.input for a in self._at) or _goes_round(self._y, head.output):
+            return []
+        found = (self._basis(head, group) for group in groups)
+        return [basis for basis in found if basis is not None]
+
+    def _basis(self, head: Head, group: list[int]) -> _Basis | None:
+        """The group's shared passes; None where some derivative at the head's output is no channel ⊗ place product."""
+        pattern = norm = torch.empty(0)
+        rows: list[Tensor] = []
+        for t in group:
+            g = torch.autograd.grad(self._score(t), head.output, retain_graph=True)[0].detach()
+            flat = g.flatten(2) if g.ndim > 2 else g[:, :, None]
+            if not rows:
+                strongest = flat.abs().sum(2).argmax(1)
+                pattern = flat[torch.arange(len(flat), device=flat.device), strongest][:, None]
+                norm = (pattern * pattern).sum(2).clamp_min(torch.finfo(flat.dtype).tiny)
+            row = (flat * pattern).sum(2) / norm
+            if not torch.allclose(row[:, :, None] * pattern, flat, rtol=1e-5, atol=float(flat.abs().max()) * 1e-6):
+                return None
+            rows.append(row)
+        coefficients = torch.einsum("btk,kj->btj", torch.stack(rows, 1), head.weight.to(rows[0].dtype))
+        shape = (head.input.shape[0], 1, *head.input.shape[2:])
+        return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)
+
 
 @contextmanager
 def slopes(
@@ -129,7 +167,7 @@ def slopes(
     layers: Sequence[str] | None = None,
     *,
     of: Of = "logits",
-    seen: Callable[[Tensor], None] | None = None,
+    follow: bool = False,
 ) -> Generator[Slopes]:
     """One forward pass, ready to differentiate every target by the output of `layers`, or by x where None.
 
@@ -137,46 +175,24 @@ def slopes(
     T of them, and where T targets share a region and the network ends in a pointwise linear head with m inputs,
     min(T, m). That the targets' derivatives are such combinations is checked on the derivative at the head's output,
     and that no path goes round the head on the graph: else every target is differentiated by itself.
-    `seen` is called with each layer's tensor when it arises.
+    `follow`: find out what the output sees of the (one) layer, as `reach`.
     """
     x = x.detach().to(network.device)
     if layers is None:
         x = x.clone().requires_grad_()
-    with capture(network, layers or (), head=True, seen=seen) as taps:
-        y = network(x)
+    follower = Follower() if follow else None
+    with capture(network, layers or (), head=True, seen=_root_of(follower)) as taps:
+        with follower or nullcontext():
+            y = network(x)
+            pixels = upsampled(network, y, tuple(x.shape[2:])) if follower else y
         at = [taps[name] for name in layers] if layers is not None else [x]
-        yield Slopes(targets.bind(network, x, y, of), y, at, taps.head)
+        reach = follower.reach(pixels) if follower and at[0].ndim > 2 else None
+        yield Slopes(targets.bind(network, x, y, of), y, at, taps.head, reach)
 
 
-def _shared(scores: Scores, s: Tensor, y: Tensor, at: Sequence[Tensor], head: Head) -> list[_Basis]:
-    m = head.weight.shape[1]
-    groups = [g for g in scores.same_region() if len(g) > m]
-    if not groups or not head.output.requires_grad or not head.input.requires_grad:
-        return []
-    if any(a is head.output or a is head.input for a in at) or _goes_round(y, head.output):
-        return []
-    found = (_basis(s, head, group) for group in groups)
-    return [basis for basis in found if basis is not None]
-
-
-def _basis(s: Tensor, head: Head, group: list[int]) -> _Basis | None:
-    """The group's shared passes; None where some derivative at the head's output is no channel ⊗ place product."""
-    pattern = norm = torch.empty(0)
-    rows: list[Tensor] = []
-    for t in group:
-        g = torch.autograd.grad(s[:, t].sum(), head.output, retain_graph=True)[0].detach()
-        flat = g.flatten(2) if g.ndim > 2 else g[:, :, None]
-        if not rows:
-            strongest = flat.abs().sum(2).argmax(1)
-            pattern = flat[torch.arange(len(flat), device=flat.device), strongest][:, None]
-            norm = (pattern * pattern).sum(2).clamp_min(torch.finfo(flat.dtype).tiny)
-        row = (flat * pattern).sum(2) / norm
-        if not torch.allclose(row[:, :, None] * pattern, flat, rtol=1e-5, atol=float(flat.abs().max()) * 1e-6):
-            return None
-        rows.append(row)
-    coefficients = torch.einsum("btk,kj->btj", torch.stack(rows, 1), head.weight.to(rows[0].dtype))
-    shape = (head.input.shape[0], 1, *head.input.shape[2:])
-    return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)
+def _root_of(follower: Follower | None) -> Callable[[Tensor], None] | None:
+    """Follow from a layer's output on; one without space has nothing to follow."""
+    return None if follower is None else lambda a: follower.root(a) if a.ndim > 2 else None
 
 
 def _goes_round(y: Tensor, through: Tensor) -> bool:

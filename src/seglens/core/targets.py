@@ -194,26 +194,28 @@ class Scores:
 
         y [n·B K *space'] may hold n blocks of the bound batch; S then is [n·B T].
         """
+        read: dict[Of, Tensor] = {}
+        return torch.stack([self.one(y, t, read) for t in range(len(self.items))], 1)
+
+    def one(self, y: Tensor, t: int, read: dict[Of, Tensor]) -> Tensor:
+        """S of target t alone, [n·B]. `read` keeps what several targets read off the same y: pass one for all."""
+        target = self.items[t]
+        of = target.of or "logits"
         if self.masks is None:
-            columns = zip(self.items, self.terms, strict=True)
-            return torch.stack([_combined(self.network.scores(y, t.of or "logits"), w) for t, w in columns], 1)
+            if of not in read:
+                read[of] = self.network.scores(y, of)
+            return _combined(read[of], self.terms[t])
+        linear = of == "logits" and self.network.emits == "logits"
+        if of not in read:
+            # Combining channels and upsampling are both linear for logits: there one channel is resized, not all.
+            read[of] = self.network.scores(y if linear else upsampled(self.network, y, self.grid), of)
+        pixels = _combined(read[of], self.terms[t])
+        if linear:
+            pixels = resize(pixels[:, None], self.grid)[:, 0]
         rounds = y.shape[0] // self.masks.shape[0]
-        values: list[Tensor] = []
-        scored: dict[Of, Tensor] = {}
-        for t, target in enumerate(self.items):
-            mask = self.masks[:, t].repeat(rounds, *[1] * len(self.grid)).flatten(1)
-            if target.of == "logits" and self.network.emits == "logits":
-                # Combining channels and upsampling are both linear: combine first, so that one channel is resized.
-                pixels = _combined(self.network.scores(y, "logits"), self.terms[t])
-                pixels = resize(pixels[:, None], self.grid)[:, 0]
-            else:
-                of = target.of or "logits"
-                if of not in scored:
-                    scored[of] = self.network.scores(upsampled(self.network, y, self.grid), of)
-                pixels = _combined(scored[of], self.terms[t])
-            total = (pixels.flatten(1) * mask).sum(1)
-            values.append(total / mask.sum(1).clamp_min(1) if target.reduce == "mean" else total)
-        return torch.stack(values, 1)
+        mask = self.masks[:, t].repeat(rounds, *[1] * len(self.grid)).flatten(1)
+        total = (pixels.flatten(1) * mask).sum(1)
+        return total / mask.sum(1).clamp_min(1) if target.reduce == "mean" else total
 
     def sizes(self) -> Tensor:
         """[B T]: by how many pixels a mean is divided (at least 1); 1 for sums and for outputs without space."""

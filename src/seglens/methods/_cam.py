@@ -10,7 +10,6 @@ from seglens.core.errors import LinearHeadWarning, ReachWarning, ShapeError
 from seglens.core.frame import resize
 from seglens.core.maps import Maps, finish
 from seglens.core.network import Network
-from seglens.core.receptive import Follower
 from seglens.core.slopes import Slopes, slopes
 from seglens.core.targets import Scores, Targets
 from seglens.networks.layers import default_layer_of
@@ -38,10 +37,7 @@ def class_activation(
     """
     layer = layer or default_layer_of(network, x)
     targets = Targets.of(targets)
-    with (
-        Follower() as follower,
-        slopes(network, x, targets, [layer], seen=_root_of(follower)) as found,
-    ):
+    with slopes(network, x, targets, [layer], follow=True) as found:
         a = found.at[0]
         check_space(network, layer, a, x)
         if averages and found.feeds_head():
@@ -55,7 +51,7 @@ def class_activation(
         coarse = coarse.detach()
         if relu:
             coarse = coarse.relu()
-        seen = _seen(follower, found, x)
+        seen = _seen(found)
         if truncate and seen is not None:
             coarse = coarse * seen
         elif seen is not None:
@@ -65,13 +61,14 @@ def class_activation(
         return finish(values, found.scores, found.values, found.output, layer=layer, signed=not relu, extras=extras)
 
 
-def _root_of(follower: Follower) -> Callable[[Tensor], None]:
-    """Follow from the layer's output on; one without space is left to the check that names it."""
-    return lambda a: follower.root(a) if a.ndim > 2 else None
-
-
 def check_space(network: Network, layer: str, a: Tensor, x: Tensor) -> None:
     """Raise ShapeError where a layer's output is no [B K *layer grid] map for input x."""
+    if a.shape[0] != x.shape[0]:
+        raise ShapeError(
+            f"layer {layer!r} of {network.name} gives {a.shape[0]} rows for {x.shape[0]} image(s), so they cannot be "
+            "told apart.\n  Explain one image at a time (the network may have been exported for a fixed batch).",
+            tuple(a.shape),
+        )
     if a.ndim != x.ndim:
         raise ShapeError(
             f"layer {layer!r} of {network.name} gives {tuple(a.shape)}, no map of channels over the image's "
@@ -80,15 +77,17 @@ def check_space(network: Network, layer: str, a: Tensor, x: Tensor) -> None:
         )
 
 
-def _seen(follower: Follower, found: Slopes, x: Tensor) -> Tensor | None:
+def _seen(found: Slopes) -> Tensor | None:
     """bool [B T *layer grid]: the places of the layer on which the region's scores can depend; None for everything."""
-    if found.scores.masks is None:
+    reach, masks = found.reach, found.scores.masks
+    if reach is None or masks is None:
         return None
-    reach = follower.reach(found.pixels)
-    if reach is None:
-        return None
-    masks = found.scores.masks
-    seen = torch.stack([reach.seen_from(masks[:, t]) for t in range(masks.shape[1])], 1)
+    # Worked out once for each region, however many classes are asked about there.
+    regions: dict[object, Tensor] = {}
+    for t, target in enumerate(found.scores.items):
+        if target.region not in regions:
+            regions[target.region] = reach.seen_from(masks[:, t])
+    seen = torch.stack([regions[target.region] for target in found.scores.items], 1)
     return None if bool(seen.all()) else seen
 
 

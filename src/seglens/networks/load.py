@@ -1,0 +1,177 @@
+"""One door for every network: a module, a file, or the name of one that ships."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from seglens.core.classes import ClassTable
+from seglens.core.convention import Convention
+from seglens.core.errors import GuessWarning, NameNotFoundError, NetworkError, suggest
+from seglens.core.network import Network
+from seglens.networks.description import Description, description_beside, read_description
+from seglens.networks.files import Kind, kind_of
+from seglens.networks.loaded import LOADERS, Constructor, Loaded, Request
+from seglens.networks.module import first_channels, from_module
+
+BUILTIN = ("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier")
+"""Names of the networks that ship."""
+
+# Modules that register the loaders of LOADERS, imported when a file is first opened.
+_LOADER_OF: dict[Kind, str] = {
+    "exported": "pt2",
+    "scripted": "ts",
+    "pickle": "pth",
+    "safetensors": "safetensors",
+}
+_AMBIGUOUS = ("pt", "pth", "ckpt", "bin", "pt2", "ts", "safetensors")
+
+
+def load(
+    source: str | os.PathLike[str] | nn.Module | Network,
+    *,
+    trust: bool = False,
+    constructor: Constructor | None = None,
+    classes: ClassTable | Iterable[str] | None = None,
+    convention: Convention | Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
+    **fields: Any,
+) -> Network:
+    """A network from a module, a file, or the name of one that ships.
+
+    source: a torch module; a Network (its fields can be changed here); 'streets-unet' and the
+    others of BUILTIN; a file of torch.export (.pt2), TorchScript (.pt, .ts), safetensors or a state
+    dict (.pt, .pth, .ckpt), which is opened as what it holds, whatever its suffix. A description of
+    the same stem beside the file (unet.toml beside unet.pt2) tells classes, output and input; what
+    is given here goes before it. Where neither tells the input convention, it is guessed, which a
+    GuessWarning says.
+    trust: whether code inside the file may run. constructor: what builds the module of mere
+    weights: a callable, or 'package.module:Class', whose package is imported. fields: further ones
+    of `Network`.
+
+    Raises NetworkError: no such file (with the nearest names), damaged, of another kind, weights
+    that do not fit; UnsafeFileError: it could run code, and is not trusted; ParameterError: an
+    unknown field.
+    """
+    given: dict[str, Any] = {**fields, "classes": classes, "convention": convention}
+    given = {k: v for k, v in given.items() if v is not None}
+    if isinstance(source, Network):
+        network = _changed(source, given)
+    elif isinstance(source, nn.Module):
+        network = from_module(source, **given)
+        if convention is None:
+            _warn_of_guess(network.name, network.convention, "convention=…")
+    elif isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if isinstance(source, str) and source in BUILTIN and not Path(source).is_file():
+            network = _builtin(source, given)
+        else:
+            network = _from_file(_existing(source), trust, constructor, given)
+    else:
+        raise NetworkError(
+            f"a network is a torch module, a path or a name, not a {type(source).__name__}.\n"
+            f"  Names: {', '.join(BUILTIN)}."
+        )
+    if device is not None:
+        network.module.to(device)
+    return network
+
+
+def _changed(network: Network, given: dict[str, Any]) -> Network:
+    if "classes" in given:
+        given["classes"] = ClassTable.of(given["classes"])
+    return network.with_(**given) if given else network
+
+
+def _builtin(name: str, given: dict[str, Any]) -> Network:
+    shipped = import_module("seglens.networks.builtin")
+    module: nn.Module = shipped.build(name)
+    path = Path(__file__).parent / "weights" / f"{name}.toml"
+    return _assembled(Loaded(module), read_description(path), {"name": name, "source": name, **given})
+
+
+def _from_file(path: Path, trust: bool, constructor: Constructor | None, given: dict[str, Any]) -> Network:
+    beside = description_beside(path)
+    description = read_description(beside) if beside is not None else Description()
+    request = Request(
+        trust=trust,
+        constructor=constructor or description.constructor,
+        arguments=description.constructor_arguments,
+        named_in=None if constructor is not None else beside,
+    )
+    loaded = _loader(path)(path, request)
+    network = _assembled(loaded, description, {"source": str(path), **given}, path.stem)
+    if description.input is None and "convention" not in given:
+        _warn_of_guess(path.name, network.convention, f"{path.with_suffix('.toml').name} beside it")
+    return network
+
+
+def _loader(path: Path) -> Any:
+    for module in ("exported", "scripted", "weights"):
+        import_module(f"seglens.networks.{module}")
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix in ("toml", "json"):
+        raise NetworkError(f"{path.name} is a description, not a network.\n  Give the file beside it.")
+    if suffix not in _AMBIGUOUS:
+        if suffix in LOADERS:
+            return LOADERS[suffix]
+        kind_of(path)
+        raise NetworkError(
+            f"{path.name} has the suffix {path.suffix!r}, which no loader "
+            f"takes.{suggest(suffix, LOADERS)}\n"
+            f"  Taken are: {', '.join('.' + s for s in sorted({*LOADERS, *_AMBIGUOUS}))}."
+        )
+    kind = kind_of(path)
+    if kind == "unknown":
+        raise NetworkError(
+            f"{path.name} is no file that torch or safetensors wrote, or its beginning is "
+            "damaged.\n"
+            "  Expected an exported program (.pt2), TorchScript, .safetensors, or a state dict."
+        )
+    return LOADERS[_LOADER_OF[kind]]
+
+
+def _assembled(loaded: Loaded, description: Description, given: dict[str, Any], name: str = "") -> Network:
+    """The network, from what is given, else described, else settled by the file."""
+    settled = dict(loaded.convention)
+    if "channels" not in settled and (channels := first_channels(loaded.module)) is not None:
+        settled["channels"] = channels
+    fields: dict[str, Any] = {"name": name, "batch": loaded.batch, "convention": description.convention(settled)}
+    fields.update(description.fields())
+    return from_module(loaded.module, **{**fields, **given})
+
+
+def _existing(source: str | os.PathLike[str]) -> Path:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(p.name for p in path.iterdir() if p.suffix.lower().lstrip(".") in _AMBIGUOUS)
+        inside = f"  In it: {', '.join(files[:6])}." if files else "  No network's file lies in it."
+        raise NetworkError(f"{str(path)!r} is a folder; name the network's file.\n{inside}")
+    if path.exists():
+        return path
+    text = os.fspath(source)
+    if not path.suffix and len(path.parts) == 1:
+        raise NameNotFoundError(
+            f"no network {text!r}: neither a file nor one that ships.{suggest(text, BUILTIN)}\n"
+            f"  Those that ship: {', '.join(BUILTIN)}."
+        )
+    if not path.parent.is_dir():
+        raise NetworkError(f"no file {text!r}: the folder {str(path.parent)!r} does not exist.")
+    near = suggest(path.name, sorted(p.name for p in path.parent.iterdir() if p.is_file()))
+    raise NetworkError(f"no file {text!r}.{near}\n  Networks that ship: {', '.join(BUILTIN)}.")
+
+
+def _warn_of_guess(name: str, convention: Convention, where: str) -> None:
+    lo, hi = convention.range
+    channels = "the picture's own" if convention.channels is None else str(convention.channels)
+    warnings.warn(
+        f"guessed how {name} takes images: {channels} channel(s), {convention.order}, values "
+        f"{lo:g} to {hi:g}, "
+        f"mean 0, std 1. State it in {where}; `seglens describe` writes one.",
+        GuessWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from seglens.viz import words
+from seglens.viz.picture import Scale
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (-1.2345, "−1.23"),
+        (1234567, "1.23×10⁶"),
+        (-4.5e-12, "−4.5×10⁻¹²"),
+        (float("nan"), "undefined"),
+        (float("-inf"), "−∞"),
+    ],
+)
+def test_numbers(value, text):
+    assert words.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (0.0001, "under 0.1 %"), (0.0123, "1.2 %"), (0.5, "50 %"), (0.9999, "over 99.9 %"), (1, "100 %")],
+)
+def test_shares(share, text):
+    assert words.percent(share) == text
+
+
+def test_settings_leave_out_the_layer(make):
+    e = make(parameters={"layer": "a", "signed": True, "baseline": None, "sizes": (1, 2.5)})
+    assert words.settings(e) == [("signed", "yes"), ("baseline", "default"), ("sizes", "1, 2.5")]
+
+
+def test_a_zero_map_is_named(make):
+    e = make(map=np.zeros((24, 36), np.float32), notes=("a note",))
+    assert words.state(e) == "The map is zero everywhere"
+    assert words.remarks(e) == [
+        "The map is zero everywhere: the picture says nothing about the image.",
+        "a note",
+    ]
+
+
+def test_undefined_pixels_are_counted(make):
+    values = np.ones((24, 36), np.float32)
+    values[:12] = np.nan
+    assert words.remarks(make(map=values)) == ["Hatched in grey: undefined, 50 % of the pixels."]
+    assert words.state(make(map=np.full((24, 36), np.nan))) == "The map is undefined everywhere"
+
+
+def test_clipping_is_told_with_what_it_hides(make):
+    told = words.beyond(make(), Scale(1.5, False, 3.0))
+    assert told == ["Colours end at 1.5 logit; the greatest absolute value is 3."]
+    assert words.beyond(make(), Scale(3.0, False, 3.0)) == []
+
+
+def test_extent(make):
+    assert words.extent(make()) == "96 pixels, 11 % of the image"
+    one = np.zeros((24, 36), bool)
+    one[0, 0] = True
+    assert words.extent(make(region=one)) == "1 pixel, 0.12 % of the image"
+    assert words.extent(make(region=None)) == ""
