@@ -1,5 +1,6 @@
 """Taps on the layers of a network: the only code that touches a user's module, and it leaves no trace."""
 
+import random
 import re
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,17 @@ class Head:
     weight: Tensor
     input: Tensor
     output: Tensor
+
+
+def own(network: Network, x: Tensor) -> Tensor:
+    """x for work inside `capture`: without history, on the network's device, and usable by autograd.
+
+    float64 for a network in float64, else float32: sums over many passes are not to be taken in half precision.
+    A tensor made under inference mode cannot be saved for a reverse pass, so it is copied.
+    """
+    exact = torch.float64 if network.dtype == torch.float64 else torch.float32
+    x = x.detach().to(network.device, exact)
+    return x.clone() if x.is_inference() else x
 
 
 class Taps(Mapping[str, Tensor]):
@@ -230,6 +243,9 @@ class _Nothing:
 
 
 def _keep_random_state(device: torch.device, undo: ExitStack) -> None:
+    """A network may draw in its forward pass, from any of the usual global generators."""
+    undo.callback(random.setstate, random.getstate())
+    undo.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002  (the global one is what is kept)
     undo.callback(torch.set_rng_state, torch.get_rng_state())
     if device.type == "cuda":
         undo.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)

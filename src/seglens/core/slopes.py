@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seglens.core.capture import Head, capture
+from seglens.core.capture import Head, capture, own
 from seglens.core.errors import CaptureError
 from seglens.core.network import Network, Of, upsampled
 from seglens.core.receptive import Follower, Reach
@@ -177,11 +177,11 @@ def slopes(
     and that no path goes round the head on the graph: else every target is differentiated by itself.
     `follow`: find out what the output sees of the (one) layer, as `reach`.
     """
-    x = x.detach().to(network.device)
-    if layers is None:
-        x = x.clone().requires_grad_()
     follower = Follower() if follow else None
     with capture(network, layers or (), head=True, seen=_root_of(follower)) as taps:
+        x = own(network, x)
+        if layers is None:
+            x = x.clone().requires_grad_()
         with follower or nullcontext():
             y = network(x)
             pixels = upsampled(network, y, tuple(x.shape[2:])) if follower else y

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seglens.core.batches import in_batches, rows_at_once
-from seglens.core.capture import Taps, capture
+from seglens.core.capture import Taps, capture, own
 from seglens.core.errors import CompletenessWarning
 from seglens.core.maps import Maps, finish
 from seglens.core.method import METHODS
@@ -44,15 +44,15 @@ class IntegratedGradients:
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
         """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
-        x = x.detach().to(network.device)
-        start = fill(network, x, self.baseline)
         with capture(network, head=True) as taps:
+            x = own(network, x)
+            start = fill(network, x, self.baseline)
             with torch.no_grad():
                 y = network(x)
                 scores = Targets.of(targets).bind(network, x, y)
                 s, s0 = scores(y), scores(network(start))
             change = s - s0
-            values = x.new_zeros(*s.shape, *x.shape[2:])
+            values: Tensor | None = None
             gap = torch.full_like(s, torch.inf)
             nodes = torch.zeros_like(s)
             n, waiting = self.nodes, torch.ones_like(s, dtype=torch.bool)
@@ -61,11 +61,14 @@ class IntegratedGradients:
                 if not self.multiply_by_inputs:
                     return finish(found, scores, s, y, signed=False, per_input=True, extras={"baseline-score": s0})
                 left = change - found.flatten(2).sum(2)
+                values = torch.zeros_like(found) if values is None else values
                 # What has converged keeps its own number of nodes, whatever else is in the batch.
                 values[waiting] = found[waiting]
                 gap[waiting] = (left / change)[waiting]
                 nodes[waiting] = float(n)
-                waiting &= left.abs() > self.gap * change.abs() + 1e-6
+                # Below the rounding of the two scores no number of nodes can help.
+                rounding = 8 * torch.finfo(s.dtype).eps * (s.abs() + s0.abs())
+                waiting &= left.abs() > self.gap * change.abs() + rounding
                 if scores.empty is not None:
                     waiting &= ~scores.empty
                 if not bool(waiting.any()) or n * 2 > self.most:

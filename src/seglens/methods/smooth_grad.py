@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seglens.core.batches import in_batches, rows_at_once
-from seglens.core.capture import capture
+from seglens.core.capture import capture, own
 from seglens.core.maps import Maps, finish
 from seglens.core.method import METHODS
 from seglens.core.network import Network
@@ -37,8 +37,8 @@ class SmoothGrad:
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
         """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
-        x = x.detach().to(network.device)
         with capture(network, head=True) as taps:
+            x = own(network, x)
             with torch.no_grad():
                 y = network(x)
             scores = Targets.of(targets).bind(network, x, y)

@@ -135,7 +135,7 @@ def explain_each(
             continue
         # A target of None is each image's own class; extra inputs belong to their own batch.
         alone = target is None or bool(network.extra)
-        if waiting and (alone or not _alike(waiting[-1], case) or len(waiting) == images_at_once(case)):
+        if waiting and (alone or not _alike(waiting[-1], case) or len(waiting) == images_at_once(network, case)):
             yield from flush()
         waiting.append(case)
     yield from flush()

@@ -132,9 +132,9 @@ def forward(network: Network, x: Tensor) -> Tensor:
     return y
 
 
-def images_at_once(case: Case) -> int:
+def images_at_once(network: Network, case: Case) -> int:
     """How many images of this size go through the network together."""
-    return rows_at_once(case.x[0, 0].numel(), 16)
+    return rows_at_once(case.x[0, 0].numel(), min(16, network.batch or 16))
 
 
 def read_many(given: object) -> list[Source] | None:
