@@ -25,8 +25,24 @@ class Head:
 
     name: str
     weight: Tensor
+    bias: Tensor | None
     input: Tensor
     output: Tensor
+
+    def is_linear(self, batch: int) -> bool:
+        """Whether the output really is what weight and bias make of the input, image by image.
+
+        It is not where a hook of the user's changed it, or where images or places were folded into rows.
+        """
+        x, y = self.input.detach(), self.output.detach()
+        if x.shape[0] != batch or y.shape[0] != batch or x.ndim != y.ndim:
+            return False
+        exact = torch.promote_types(x.dtype, torch.float32)
+        again = torch.einsum("km,bm...->bk...", self.weight.to(exact), x.to(exact))
+        if self.bias is not None:
+            again = again + self.bias.to(exact).reshape(1, -1, *[1] * (x.ndim - 2))
+        close = 64 * torch.finfo(y.dtype).eps
+        return bool(torch.allclose(again, y.to(exact), rtol=close, atol=close * float(again.abs().max())))
 
 
 def own(network: Network, x: Tensor) -> Tensor:
@@ -187,7 +203,8 @@ def _note_head(taps: Taps, path: str, module: nn.Module, args: Any, output: Any)
     """Forward hook, after any tap of the same layer: what it hands on is what the next layer receives."""
     weight = cast("Tensor", module.weight)
     if args and isinstance(args[0], Tensor) and (weight.ndim > 2 or args[0].ndim == 2):
-        taps.head = Head(path, weight.detach().flatten(1), args[0], output)
+        bias = cast("Tensor | None", module.bias)
+        taps.head = Head(path, weight.detach().flatten(1), None if bias is None else bias.detach(), args[0], output)
 
 
 def first_tensor(output: object) -> Tensor | None:

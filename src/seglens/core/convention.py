@@ -77,13 +77,21 @@ class Convention:
             dims = tuple(range(1, x.ndim))
             # Population standard deviation; a constant image becomes 0, not NaN.
             x = (x - x.mean(dims, keepdim=True)) / x.std(dims, keepdim=True, correction=0).clamp_min(1e-8)
+        return self.scale(x)
+
+    def scale(self, x: Tensor) -> Tensor:
+        """(x − mean) / std, channel by channel: the last step of `normalise`."""
         return (x - self._per_channel(self.mean, x)) / self._per_channel(self.std, x)
+
+    def unscale(self, x: Tensor) -> Tensor:
+        """x · std + mean, channel by channel."""
+        return x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)
 
     def denormalise(self, x: Tensor) -> Tensor | None:
         """Back from input values to pixel values in 0..1; None where `per_image` has lost them."""
         if self.per_image:
             return None
-        y = x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)
+        y = self.unscale(x)
         if self.order == "BGR" and y.shape[1] == 3:
             y = y.flip(1)
         lo, hi = self.range

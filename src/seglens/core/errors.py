@@ -69,7 +69,11 @@ class MissingExtraError(SeglensError, ImportError):
 
 
 class SeglensWarning(UserWarning):
-    """Base of all warnings of seglens."""
+    """Base of all warnings of seglens. `image`: the place in the batch that it concerns, None for all of it."""
+
+    def __init__(self, message: str, image: int | None = None) -> None:
+        super().__init__(message)
+        self.image = image
 
 
 class EmptyRegionWarning(SeglensWarning):

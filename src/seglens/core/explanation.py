@@ -185,7 +185,7 @@ def open_explanations(path: str | Path) -> Explanation | Explanations:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
         head = json.loads(str(stored.pop("seglens")))
         version = head["format"]

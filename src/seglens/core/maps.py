@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seglens.core.errors import ZeroMapWarning
-from seglens.core.targets import Scores
+from seglens.core.targets import Scores, of_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,11 @@ def finish(
         values = values.masked_fill(empty.reshape(*empty.shape, *[1] * (values.ndim - 2)), torch.nan)
         score = score.masked_fill(empty, torch.nan)
     blank = (values == 0).flatten(2).all(2)
-    if bool(blank.any()):
-        named = "; ".join(f"image {b}: {scores.items[t]}" for b, t in blank.nonzero().tolist()[:8])
-        warnings.warn(
-            f"zero everywhere, so the map says nothing{f' at {layer}' if layer else ''}: {named}.",
-            ZeroMapWarning,
-            stacklevel=3,
-        )
+    for b in blank.any(1).nonzero().flatten().tolist():
+        named = ", ".join(str(scores.items[t]) for t in blank[b].nonzero().flatten().tolist()[:8])
+        where = f" at {layer}" if layer else ""
+        message = f"zero everywhere{where}, so the map says nothing: {named}{of_image(b, blank.shape[0])}."
+        warnings.warn(ZeroMapWarning(message, b), stacklevel=3)
     return Maps(
         values=values,
         scores=scores,

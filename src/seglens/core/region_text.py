@@ -32,10 +32,12 @@ def parse_region(text: str, read_mask: Reader | None = None) -> Region:
     Raises RegionError with the place and the nearest word.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as wrong:
-        raise RegionError(f"cannot read the region {text!r}: {wrong.args[0]}.\n{_HELP}") from wrong
-    return _Reader(text, read_mask).region(tree)
+        return _Reader(text, read_mask).region(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as wrong:
+        if isinstance(wrong, RegionError):
+            raise
+        shown = text if len(text) < 80 else text[:77] + "..."
+        raise RegionError(f"cannot read the region {shown!r}: {wrong}.\n{_HELP}") from wrong
 
 
 _HELP = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -54,9 +55,13 @@ class View:
             return self.truth_for("a region of the truth") == label
         return self.network.members(self.output, label)
 
+    def shown(self) -> Tensor:
+        """bool [B *grid]: the pixels that show the image, not its padding."""
+        return torch.stack([f.valid(self.output.device) for f in self.frames])
+
     def known(self) -> Tensor:
         """bool [B *grid]: the pixels that show the image, and whose true label (where given) is not to be ignored."""
-        inside = torch.stack([f.valid(self.output.device) for f in self.frames])
+        inside = self.shown()
         if self.truth is not None and self.ignore is not None:
             inside &= self.truth != self.ignore
         return inside
@@ -185,7 +190,7 @@ class _Polygon(Region):
         return _drawn(view, inside)
 
     def __str__(self) -> str:
-        return f"polygon({', '.join(f'({y:g}, {x:g})' for y, x in self.points)})"
+        return f"polygon({', '.join(f'({y!r}, {x!r})' for y, x in self.points)})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,7 +263,8 @@ class _Instance(Region):
     def _ids(self, view: View, i: int, inside: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
         if self.of == "truth" and view.instances is not None:
             values = view.instances[i].cpu().numpy() * inside
-            return np.unique(values, return_inverse=True)[1].reshape(values.shape) if values.any() else values
+            # 0 is put first, so that it stays the background where the annotated objects fill the picture.
+            return np.searchsorted(np.union1d([0], values), values)
         return components(inside)
 
     def __str__(self) -> str:
@@ -273,7 +279,8 @@ class _Border(Region):
 
     def mask(self, view: View) -> Tensor:
         inside = self.region.mask(view) & view.known()
-        return inside & grown(~inside, self.width)
+        # The picture's own edge is no border, and so neither is the padding behind it.
+        return inside & grown(~inside & view.shown(), self.width)
 
     def __str__(self) -> str:
         return f"border({self.region}, {self.width})"
@@ -281,25 +288,30 @@ class _Border(Region):
 
 def pixel(*at: int) -> Region:
     """One pixel of the picture, as (row, column) from 0; (slice, row, column) in a volume."""
-    return _Pixel(tuple(int(a) for a in at))
+    return _Pixel(_wholes("pixel", at))
 
 
 def box(*corners: int) -> Region:
     """box(top, left, bottom, right): rows top ≤ y < bottom, columns left ≤ x < right; six numbers in a volume."""
+    corners = _wholes("box", corners)
     half = len(corners) // 2
     if len(corners) % 2 or half not in (1, 2, 3):
         raise RegionError(f"box takes (top, left, bottom, right), not {corners}.")
     start, stop = corners[:half], corners[half:]
     if any(a >= b for a, b in zip(start, stop, strict=True)):
         raise RegionError(f"box{corners} is empty: its bottom right is to lie below and right of its top left.")
-    return _Box(tuple(map(int, start)), tuple(map(int, stop)))
+    return _Box(start, stop)
 
 
 def polygon(*points: tuple[float, float]) -> Region:
     """The pixels whose centres lie inside the polygon of (row, column) corners, by the even-odd rule."""
     if len(points) < 3:
         raise RegionError(f"a polygon has at least three corners, not {len(points)}.")
-    return _Polygon(tuple((float(y), float(x)) for y, x in points))
+    pairs = [p for p in points if _is_pair(p) and all(map(_is_finite, p))]
+    if len(pairs) < len(points):
+        wrong = next(p for p in points if p not in pairs)
+        raise RegionError(f"a polygon's corners are finite (row, column) pairs; {wrong!r} is none.")
+    return _Polygon(tuple((float(y), float(x)) for y, x in pairs))
 
 
 def mask(values: Any, name: str = "mask") -> Region:
@@ -317,12 +329,12 @@ def mask(values: Any, name: str = "mask") -> Region:
 
 def predicted(label: str | int) -> Region:
     """Where the network predicts the class."""
-    return _Labelled(label, "prediction")
+    return _Labelled(_label(label), "prediction")
 
 
 def truth(label: str | int) -> Region:
     """Where the true labels say the class."""
-    return _Labelled(label, "truth")
+    return _Labelled(_label(label), "truth")
 
 
 def instance(
@@ -339,21 +351,21 @@ def instance(
     """
     if (at is None) == (largest is None):
         raise RegionError("instance takes either at=(row, column) or largest=n, one of them.")
-    if largest is not None and largest < 1:
+    if largest is not None and _wholes("largest", (largest,))[0] < 1:
         raise RegionError(f"largest counts from 1, not {largest}.")
     if of not in ("prediction", "truth"):
         raise RegionError(f"of is 'prediction' or 'truth', not {of!r}.")
-    return _Instance(label, tuple(map(int, at)) if at is not None else None, largest or 1, of)
+    return _Instance(_label(label), None if at is None else _wholes("at", at), int(largest or 1), of)
 
 
 def confused(*, truth: str | int, as_: str | int) -> Region:
     """Where the true labels say one class and the network another."""
-    return _Confused(truth, as_)
+    return _Confused(_label(truth), _label(as_))
 
 
 def border(region: Region, width: int = 1) -> Region:
     """The pixels of a region within `width` pixels (chessboard distance) of its outside, on the input grid."""
-    if width < 1:
+    if _wholes("width", (width,))[0] < 1:
         raise RegionError(f"a border is at least 1 pixel wide, not {width}.")
     return _Border(region, int(width))
 
@@ -400,8 +412,35 @@ def _even_odd(points: Sequence[tuple[float, float]], size: tuple[int, ...]) -> N
     return inside
 
 
+def _wholes(word: str, values: Any) -> tuple[int, ...]:
+    """Whole numbers as such; anything else is refused, never rounded."""
+    numbers = tuple(values) if isinstance(values, tuple | list | np.ndarray) else (values,)
+    for value in numbers:
+        if isinstance(value, bool) or not _is_finite(value) or int(value) != value:
+            raise RegionError(f"{word} takes whole numbers, not {value!r}.")
+    return tuple(int(v) for v in numbers)
+
+
+def _is_pair(point: Any) -> bool:
+    return isinstance(point, tuple | list) and len(cast("tuple[Any, ...]", point)) == 2
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and bool(np.isfinite(value))
+
+
+def _label(label: Any) -> str | int:
+    if isinstance(label, str):
+        return label
+    if isinstance(label, bool) or not isinstance(label, int | np.integer):
+        raise RegionError(f"a class is given by its name or index, not {label!r}.")
+    return int(label)
+
+
 def _word(label: str | int) -> str:
-    return str(label) if isinstance(label, int) or label.isidentifier() else repr(label)
+    """A class as `parse_region` reads it back: quoted where it is no plain ASCII name."""
+    plain = isinstance(label, int) or (label.isascii() and label.isidentifier() and not iskeyword(label))
+    return str(label) if plain else repr(label)
 
 
 def _grouped(region: Region) -> str:

@@ -23,6 +23,7 @@ class Registry(Generic[T]):
         self.group = group
         self._known: dict[str, T] = {}
         self._announced: dict[str, EntryPoint] | None = None
+        self._disputed: dict[str, tuple[str, str]] = {}
 
     def register(self, name: str) -> Callable[[Decorated], Decorated]:
         """Decorator: make the decorated thing known under `name`."""
@@ -52,6 +53,11 @@ class Registry(Generic[T]):
                 )
             return self._known[name]
         if name in self._plugins():
+            if name in self._disputed:
+                raise DuplicateNameError(
+                    f"two plugins announce the {self.kind} {name!r}: {' and '.join(self._disputed[name])}.\n"
+                    "  Uninstall one of them."
+                )
             thing = cast(T, self._plugins()[name].load())
             # A plugin may use the decorator itself, under the name that it announced.
             self._known.setdefault(name, thing)
@@ -79,11 +85,8 @@ class Registry(Generic[T]):
         if self._announced is None:
             self._announced = {}
             for entry in entry_points(group=self.group):
-                if entry.name in self._announced:
-                    raise DuplicateNameError(
-                        f"two plugins announce the {self.kind} {entry.name!r}: "
-                        f"{self._announced[entry.name].value} and {entry.value}.\n"
-                        f"  Uninstall one of them."
-                    )
+                if entry.name in self._announced and self._announced[entry.name].value != entry.value:
+                    # Said when the name is asked for: the other names are not to suffer.
+                    self._disputed[entry.name] = (self._announced[entry.name].value, entry.value)
                 self._announced[entry.name] = entry
         return self._announced

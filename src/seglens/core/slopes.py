@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,12 +104,24 @@ class Slopes:
         return torch.stack([found[t] for t in range(len(self))], 1)
 
     def feeds_head(self) -> bool:
-        """Whether the first tensor of `at` is what the network's pointwise linear head receives."""
-        if self._head is None or self._head.input.shape != self.at[0].shape:
+        """Whether a linear head alone makes every target's score of the (one) layer: ∂S/∂A then is the head's weights.
+
+        That is so where the head's input is that layer's output, no path goes round the head, and what comes after it
+        neither mixes channels nor is anything but linear, as the derivative there shows.
+        """
+        head = self._head
+        if head is None or head.input.shape != self.at[0].shape or not torch.equal(head.input.detach(), self.at[0]):
             return False
-        return torch.equal(self._head.input.detach(), self.at[0]) and not _goes_round(
-            self._head.output, self._head.input
-        )
+        if not head.is_linear(len(self._y)) or _goes_round(self._y, head.output):
+            return False
+        for t, terms in enumerate(self.scores.terms):
+            found = _product(self._at_head(head, t), None)
+            if found is None:
+                return False
+            used = set(found[1].abs().sum(0).nonzero().flatten().tolist())
+            if len(head.weight) > 1 and not used <= set(terms):
+                return False
+        return True
 
     def _one(self, t: int) -> tuple[Tensor, ...]:
         return self._reverse(self._score(t), None)
@@ -134,29 +147,47 @@ class Slopes:
         groups = [g for g in self.scores.same_region() if len(g) > m]
         if not groups or not head.output.requires_grad or not head.input.requires_grad:
             return []
-        if any(a is head.output or a is head.input for a in self._at) or _goes_round(self._y, head.output):
+        if not all(_leads_to(head.input, a) for a in self._at):
+            return []
+        if _goes_round(self._y, head.output) or not head.is_linear(len(self._y)):
             return []
         found = (self._basis(head, group) for group in groups)
         return [basis for basis in found if basis is not None]
 
     def _basis(self, head: Head, group: list[int]) -> _Basis | None:
         """The group's shared passes; None where some derivative at the head's output is no channel ⊗ place product."""
-        pattern = norm = torch.empty(0)
+        pattern: Tensor | None = None
         rows: list[Tensor] = []
         for t in group:
-            g = torch.autograd.grad(self._score(t), head.output, retain_graph=True)[0].detach()
-            flat = g.flatten(2) if g.ndim > 2 else g[:, :, None]
-            if not rows:
-                strongest = flat.abs().sum(2).argmax(1)
-                pattern = flat[torch.arange(len(flat), device=flat.device), strongest][:, None]
-                norm = (pattern * pattern).sum(2).clamp_min(torch.finfo(flat.dtype).tiny)
-            row = (flat * pattern).sum(2) / norm
-            if not torch.allclose(row[:, :, None] * pattern, flat, rtol=1e-5, atol=float(flat.abs().max()) * 1e-6):
+            found = _product(self._at_head(head, t), pattern)
+            if found is None:
                 return None
+            pattern, row = found
             rows.append(row)
+        if pattern is None:
+            return None
         coefficients = torch.einsum("btk,kj->btj", torch.stack(rows, 1), head.weight.to(rows[0].dtype))
         shape = (head.input.shape[0], 1, *head.input.shape[2:])
         return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)
+
+    def _at_head(self, head: Head, t: int) -> Tensor:
+        """∂S_t by the head's output, [B K places]: cheap, since little comes behind a head."""
+        g = torch.autograd.grad(self._score(t), head.output, retain_graph=True)[0].detach()
+        return g.flatten(2) if g.ndim > 2 else g[:, :, None]
+
+
+def _product(g: Tensor, pattern: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """g [B K places] as row [B K] ⊗ pattern [B 1 places], with the pattern given or g's strongest channel.
+
+    None where it is no such product within rounding.
+    """
+    if pattern is None:
+        strongest = g.abs().sum(2).argmax(1)
+        pattern = g[torch.arange(len(g), device=g.device), strongest][:, None]
+    size = pattern.square().sum(2).clamp_min(torch.finfo(g.dtype).tiny)
+    row = (g * pattern).sum(2) / size
+    close = torch.allclose(row[:, :, None] * pattern, g, rtol=1e-5, atol=float(g.abs().max()) * 1e-6)
+    return (pattern, row) if close else None
 
 
 @contextmanager
@@ -195,16 +226,28 @@ def _root_of(follower: Follower | None) -> Callable[[Tensor], None] | None:
     return None if follower is None else lambda a: follower.root(a) if a.ndim > 2 else None
 
 
+def _leads_to(end: Tensor, start: Tensor) -> bool:
+    """Whether `end` was computed from `start`, on the graph."""
+    if end is start:
+        return False
+    return any(
+        node is start.grad_fn if start.grad_fn is not None else getattr(node, "variable", None) is start
+        for node in _nodes(end.grad_fn, None)
+    )
+
+
 def _goes_round(y: Tensor, through: Tensor) -> bool:
     """Whether some path of the graph leads from y to a leaf without passing `through`."""
-    stop = through.grad_fn
-    waiting, seen = [y.grad_fn], set[object]()
+    return any(hasattr(node, "variable") for node in _nodes(y.grad_fn, through.grad_fn))
+
+
+def _nodes(start: Any, stop: Any) -> Iterator[Any]:
+    """All nodes of the graph behind `start`, itself too, without `stop` and what lies only behind that."""
+    waiting, seen = [start], set[object]()
     while waiting:
         node = waiting.pop()
         if node is None or node in seen or node is stop:
             continue
         seen.add(node)
-        if type(node).__name__ == "AccumulateGrad":
-            return True
+        yield node
         waiting += [following for following, _ in node.next_functions]
-    return False

@@ -280,11 +280,23 @@ def _check_empty(masks: Tensor, items: Sequence[Target]) -> None:
     if not bool(empty.any()):
         return
     if bool(empty.all()):
-        regions = ", ".join(dict.fromkeys(str(t.region or "everything") for t in items))
-        raise EmptyRegionError(
-            f"no pixel lies in {regions}: there is nothing to explain.\n"
-            "  Which classes the network found: seglens classes MODEL IMAGE. Or ask elsewhere, "
-            "such as over everything or a truth region."
-        )
-    named = "; ".join(f"image {b}: {items[t]}" for b, t in empty.nonzero().tolist()[:8])
-    warnings.warn(f"empty regions, their maps are NaN: {named}.", EmptyRegionWarning, stacklevel=4)
+        raise empty_region(items)
+    for b in empty.any(1).nonzero().flatten().tolist():
+        named = ", ".join(str(items[t]) for t in empty[b].nonzero().flatten().tolist()[:8])
+        message = f"empty regions, their maps are NaN: {named}{of_image(b, empty.shape[0])}."
+        warnings.warn(EmptyRegionWarning(message, b), stacklevel=4)
+
+
+def empty_region(items: Sequence[Target]) -> EmptyRegionError:
+    """The error for targets whose regions are all empty."""
+    regions = ", ".join(dict.fromkeys(str(t.region or "everything") for t in items))
+    return EmptyRegionError(
+        f"no pixel lies in {regions}: there is nothing to explain.\n"
+        "  Which classes the network found: seglens classes MODEL IMAGE. Or ask elsewhere, "
+        "such as over everything or a truth region."
+    )
+
+
+def of_image(b: int, batch: int) -> str:
+    """Words that name an image of a batch; none where it is the only one."""
+    return f" (image {b} of the batch)" if batch > 1 else ""

@@ -11,7 +11,7 @@ from seglens.core.frame import resize
 from seglens.core.maps import Maps, finish
 from seglens.core.network import Network
 from seglens.core.slopes import Slopes, slopes
-from seglens.core.targets import Scores, Targets
+from seglens.core.targets import Scores, Targets, of_image
 from seglens.networks.layers import default_layer_of
 
 Weighing = Callable[[Slopes, Tensor], tuple[Tensor, dict[str, Tensor]]]
@@ -93,11 +93,13 @@ def _seen(found: Slopes) -> Tensor | None:
 
 def _warn_of_reach(coarse: Tensor, seen: Tensor, scores: Scores, layer: str) -> None:
     weight = coarse.abs().flatten(2)
-    beyond = (weight * ~seen.flatten(2)).sum(2) / weight.sum(2)
-    for b, t in (beyond > 0.01).nonzero().tolist():
-        warnings.warn(
-            f"{beyond[b, t]:.0%} of the map of {scores.items[t]} at {layer} lies where that region cannot be seen "
-            "from: its weights come from the region, its activations from everywhere. truncate=True cuts it there.",
-            ReachWarning,
-            stacklevel=4,
+    beyond = ((weight * ~seen.flatten(2)).sum(2) / weight.sum(2)).nan_to_num()
+    for b in (beyond > 0.01).any(1).nonzero().flatten().tolist():
+        shares = [f"{share:.0%} of {scores.items[t]}" for t, share in enumerate(beyond[b].tolist()) if share > 0.01]
+        more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
+        message = (
+            f"the map at {layer} reaches beyond what its region can see: {', '.join(shares[:3])}{more} lies there"
+            f"{of_image(b, beyond.shape[0])}. The weights come from the region, the activations from everywhere; "
+            "the parameter truncate cuts it there."
         )
+        warnings.warn(ReachWarning(message, b), stacklevel=4)

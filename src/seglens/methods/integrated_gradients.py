@@ -10,14 +10,14 @@ from torch import Tensor
 
 from seglens.core.batches import in_batches, rows_at_once
 from seglens.core.capture import Taps, capture, own
-from seglens.core.errors import CompletenessWarning
+from seglens.core.errors import CompletenessWarning, NonFiniteError
 from seglens.core.maps import Maps, finish
 from seglens.core.method import METHODS
 from seglens.core.network import Network
 from seglens.core.parameters import Bounds, Help, check_parameters
 from seglens.core.slopes import Slopes
 from seglens.core.targets import Scores, Targets
-from seglens.perturb import Fill, fill
+from seglens.perturb import FILLS, Fill, fill
 
 
 @METHODS.register("integrated-gradients")
@@ -50,7 +50,13 @@ class IntegratedGradients:
             with torch.no_grad():
                 y = network(x)
                 scores = Targets.of(targets).bind(network, x, y)
-                s, s0 = scores(y), scores(network(start))
+                empty = network(start)
+                if not bool(torch.isfinite(empty).all()):
+                    raise NonFiniteError(
+                        f"{network.name} gives NaN or infinity for the {self.baseline} picture from which the "
+                        "gradients are integrated.\n  Choose another baseline: " + ", ".join(FILLS) + "."
+                    )
+                s, s0 = scores(y), scores(empty)
             change = s - s0
             values: Tensor | None = None
             gap = torch.full_like(s, torch.inf)

@@ -28,8 +28,11 @@ def fill(network: Network, x: Tensor, kind: Fill) -> Tensor:
         return gaussian(x, max(x.shape[2:]) / 16)
     level = _LEVELS[kind]
     if network.convention.per_image:
-        lo, hi = x.flatten(1).amin(1), x.flatten(1).amax(1)
-        return (lo + level * (hi - lo)).reshape(-1, *[1] * (x.ndim - 1)).expand_as(x)
+        # The darkest and brightest are looked for before each channel is shifted by a mean of its own.
+        values = network.convention.unscale(x)
+        lo, hi = values.flatten(1).amin(1), values.flatten(1).amax(1)
+        flat = (lo + level * (hi - lo)).reshape(-1, *[1] * (x.ndim - 1)).expand_as(x)
+        return network.convention.scale(flat)
     return network.convention.normalise(torch.full_like(x, level))
 
 

@@ -1,7 +1,6 @@
 """explain(): from a network, images, a method and targets to explanations."""
 
 import platform
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -14,12 +13,13 @@ from torch import Tensor
 
 from seglens.core.batches import in_batches, out_of_memory
 from seglens.core.cost import Cost, Meter, measured
-from seglens.core.errors import SeglensError, SeglensWarning
+from seglens.core.errors import SeglensError
 from seglens.core.explanation import Explanation, Explanations
 from seglens.core.images import Source, name_of
 from seglens.core.maps import Maps
 from seglens.core.method import Method
 from seglens.core.network import Network, is_out_of_memory, upsampled
+from seglens.core.targets import empty_region
 from seglens.run.questions import (
     Asked,
     Case,
@@ -29,6 +29,7 @@ from seglens.run.questions import (
     make_case,
     method_of,
     name_of_method,
+    noted,
     open_network,
     read_many,
     table_of,
@@ -185,8 +186,7 @@ def _explain_batch(
 ) -> list[list[Explanation] | Failure]:
     x = torch.cat([c.x for c in cases])
     price: Cost | None = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with noted() as notes:
         targets = targets_for(target, cases, network, ignore)
         meter: AbstractContextManager[Meter | None] = measured(network.device) if cost else nullcontext()
         with _autocast(network, precision), meter as measure:
@@ -195,11 +195,15 @@ def _explain_batch(
             with measured(network.device) as once:
                 forward(network, x)
             price = Cost(measure.flops, once.flops, measure.seconds, measure.peak_bytes)
-    notes = tuple(dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SeglensWarning)))
-    for w in caught:
-        # Said again to whoever listens outside; what is not ours is passed on unchanged.
-        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    return [as_explanations(network, case, method, maps, b, notes, price) for b, case in enumerate(cases)]
+    found: list[list[Explanation] | Failure] = []
+    for b, case in enumerate(cases):
+        if maps.scores.empty is not None and bool(maps.scores.empty[b].all()):
+            # Alone this image would have been refused: the company it comes in makes no difference.
+            found.append(Failure(case.picture.name, empty_region(maps.scores.items)))
+            continue
+        own = [text for text, image in notes if image in (None, b)]
+        found.append(as_explanations(network, case, method, maps, b, own, price))
+    return found
 
 
 def _autocast(network: Network, precision: Precision | None) -> AbstractContextManager[Any]:
@@ -214,7 +218,7 @@ def as_explanations(
     method: Method,
     maps: Maps,
     b: int,
-    notes: tuple[str, ...],
+    notes: Sequence[str],
     price: Cost | None,
 ) -> list[Explanation]:
     """The explanations of one image of a batch, back on the picture's own grid."""
@@ -245,7 +249,7 @@ def as_explanations(
                 prediction=_numpy(frame.labels_to_original(labels[0])) if labels is not None else None,
                 signed=maps.signed,
                 classes=table_of(network, y),
-                notes=(*case.picture.notes, *notes),
+                notes=(*case.notes, *notes),
                 cost=price,
                 extras={name: _numpy(value[b, t]) for name, value in maps.extras.items()},
                 provenance=provenance(network, case),

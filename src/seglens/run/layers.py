@@ -12,7 +12,7 @@ from seglens.core.targets import Channel, Target
 from seglens.methods.grad_cam import GradCAM, grad_cam_at_layers
 from seglens.networks.layers import Layer, layers_of
 from seglens.run.explain import as_explanations
-from seglens.run.questions import NetworkSource, make_case, open_network, targets_for
+from seglens.run.questions import NetworkSource, make_case, noted, open_network, targets_for
 
 
 def layer_tree(
@@ -54,9 +54,11 @@ def explain_layers(
     if not chosen:
         raise ParameterError(f"{net.name} has no layer with space to explain.")
     method = method or GradCAM()
-    targets = targets_for(target, [case], net, ignore)
-    found = grad_cam_at_layers(net, case.x, targets, chosen, method)
-    return Explanations([as_explanations(net, case, method, maps, 0, (), None)[0] for maps in found])
+    with noted() as notes:
+        targets = targets_for(target, [case], net, ignore)
+        found = grad_cam_at_layers(net, case.x, targets, chosen, method)
+    said = [text for text, _ in notes]
+    return Explanations([as_explanations(net, case, method, maps, 0, said, None)[0] for maps in found])
 
 
 def blocks(layers: Sequence[Layer]) -> list[Layer]:

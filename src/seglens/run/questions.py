@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from seglens.core.batches import rows_at_once
 from seglens.core.capture import capture
 from seglens.core.classes import ClassTable
-from seglens.core.errors import DegenerateImageWarning, MissingExtraError, ParameterError
+from seglens.core.errors import DegenerateImageWarning, MissingExtraError, ParameterError, SeglensWarning
 from seglens.core.frame import Frame
 from seglens.core.images import Picture, Source, expand_paths, read_image
 from seglens.core.labels import read_labels
@@ -30,13 +31,15 @@ NetworkSource = str | os.PathLike[str] | nn.Module | Network
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """One image, ready for the network: picture, input [1 C *grid], geometry, and the truth on the grid."""
+    """One image, ready for the network: picture, input [1 C *grid], geometry, the truth on the grid, and what was
+    warned of on the way."""
 
     picture: Picture
     x: Tensor
     frame: Frame
     truth: Tensor | None = None
     instances: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_network(source: NetworkSource, device: str | torch.device | None = None) -> Network:
@@ -78,22 +81,37 @@ def make_case(
 
     Raises ImageError and ShapeError for what cannot be read or does not fit.
     """
-    picture = read_image(image)
-    x, frame = network.convention.prepare(picture.pixels)
-    if min(frame.resized) < network.convention.divisor:
-        warnings.warn(
-            f"{picture.name} is {times(frame.resized)}, less than the network's stride of "
-            f"{network.convention.divisor}: padded to {times(frame.grid)}, most of what the network sees is padding.",
-            DegenerateImageWarning,
-            stacklevel=3,
-        )
-    labels = ids = None
-    if truth is not None:
-        labels = read_labels(truth, network.classes, ignore)
-        labels = frame.to_grid(labels, 0 if ignore is None else ignore)
-    if instances is not None:
-        ids = frame.to_grid(read_labels(instances, None, None), 0)
-    return Case(picture, x, frame, labels, ids)
+    with noted() as notes:
+        picture = read_image(image)
+        x, frame = network.convention.prepare(picture.pixels)
+        if min(frame.resized) < network.convention.divisor:
+            warnings.warn(
+                f"{picture.name} is {times(frame.resized)}, less than the network's stride of "
+                f"{network.convention.divisor}: padded to {times(frame.grid)}, most of what it sees is padding.",
+                DegenerateImageWarning,
+                stacklevel=3,
+            )
+        labels = ids = None
+        if truth is not None:
+            labels = read_labels(truth, network.classes, ignore)
+            labels = frame.to_grid(labels, 0 if ignore is None else ignore)
+        if instances is not None:
+            ids = frame.to_grid(read_labels(instances, None, None), 0)
+    return Case(picture, x, frame, labels, ids, (*picture.notes, *(text for text, _ in notes)))
+
+
+@contextmanager
+def noted() -> Generator[list[tuple[str, int | None]]]:
+    """Note the warnings of seglens, as (text, image of the batch), and pass all warnings on at the end."""
+    notes: list[tuple[str, int | None]] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for w in caught:
+        if isinstance(w.message, SeglensWarning) and (note := (str(w.message), w.message.image)) not in notes:
+            notes.append(note)
+    for w in caught:
+        warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def targets_for(asked: Asked, cases: list[Case], network: Network, ignore: int | None) -> Targets:

@@ -1,0 +1,57 @@
+"""The commands together, and what concerns all of them."""
+
+import os
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from seglens.cli import show
+from seglens.cli.demo import demo
+from seglens.cli.explain import explain
+from seglens.cli.inspect import classes, describe, layers, methods
+from seglens.cli.options import with_method_options
+
+app = typer.Typer(
+    name="seglens",
+    help="Why did the network label these pixels?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"seglens {version('seglens')}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help=f"Errors with their traceback; also {show.TRACEBACK}=1.")
+    ] = False,
+) -> None:
+    """Why did the network label these pixels?"""
+    if traceback:
+        os.environ[show.TRACEBACK] = "1"
+
+
+app.command()(with_method_options(explain))
+app.command()(classes)
+app.command()(layers)
+app.command()(methods)
+app.command()(describe)
+app.command()(demo)
+
+
+def main() -> None:
+    """The console script `seglens`."""
+    app()
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,231 @@
+"""seglens classes, layers, methods, describe: what there is to ask about."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from seglens.cli import show
+from seglens.cli.arguments import Constructor, Device, Image, Json, NetworkFile, Trust, opened
+from seglens.cli.options import shown
+from seglens.run.describe import as_toml, colours_of, default_of, described, write_beside
+from seglens.run.found import find_classes
+from seglens.run.layers import layer_tree
+from seglens.run.methods import MethodCard, method_card, method_cards
+
+_KINDS = {"bool": "yes or no", "int": "whole number", "float": "number"}
+_BAR = 16  # characters of the longest bar
+
+
+def classes(
+    network: NetworkFile,
+    image: Image,
+    json: Json = False,
+    device: Device = None,
+    trust: Trust = False,
+    constructor: Constructor = None,
+) -> None:
+    """Show what the network found in an image: classes, areas, confidence, instances."""
+    with show.reported():
+        net = opened(network, trust, constructor, device)
+        found = find_classes(net, image)
+        if json:
+            show.dump([f.to_dict() for f in found])
+            return
+        colours = colours_of([f.name for f in sorted(found, key=lambda f: f.index)], net)
+        space = any(f.share is not None for f in found)
+        right: dict[str, Any] = {"justify": "right", "no_wrap": True}
+        drawn = show.table(("class", {"overflow": "fold"}), ("number", right))
+        if space:
+            drawn.add_column("pixels", **right)
+            drawn.add_column("share of the image", no_wrap=True)
+        drawn.add_column("confidence", **right)
+        counted = any(f.instances is not None for f in found)
+        if counted and space:
+            drawn.add_column("pieces", **right)
+        shown = [f for f in found if f.pixels] if space else found
+        largest = max((f.share or 0.0 for f in shown), default=0.0) or 1.0
+        for f in shown:
+            swatch = Text("██ ", style="rgb({},{},{})".format(*colours[f.index]))
+            cells: list[str | Text] = [swatch + Text(f.name), str(f.index)]
+            if space:
+                share = f.share or 0.0
+                cells += [f"{f.pixels:,}", f"{share:6.1%} {'━' * max(1, round(share / largest * _BAR))}"]
+            cells.append(f"{f.confidence:.3f}")
+            if counted and space:
+                cells.append("–" if f.instances is None else str(f.instances))
+            drawn.add_row(*cells)
+        show.say(Text.assemble((net.name, "bold"), " on ", (image.name, "bold")))
+        show.out().print(drawn)
+        missing = [f.name for f in found if space and not f.pixels]
+        if missing:
+            show.say(f"Found nowhere: {', '.join(missing)}.")
+        if counted and space:
+            show.say("Pieces: connected parts of the prediction; small ones are often noise.", "dim")
+
+
+def layers(
+    network: NetworkFile,
+    image: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="Run on this image.")] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="H W", help="Run on a grey image of this size.")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Show this many levels.")] = None,
+    json: Json = False,
+    device: Device = None,
+    trust: Trust = False,
+    constructor: Constructor = None,
+) -> None:
+    """Show the layers as a tree: type, output's shape, parameters, receptive field, stride."""
+    with show.reported():
+        if image is not None and size is not None:
+            raise typer.BadParameter("give an image or a size, not both.", param_hint="--size")
+        net = opened(network, trust, constructor, device)
+        with show.busy("running the network once"):
+            found = layer_tree(net, image, size=size)
+        default = default_of(net, found)
+        if json:
+            show.dump(
+                {
+                    "network": net.name,
+                    "default_layer": default,
+                    "layers": [{**a.to_dict(), "default": a.path == default} for a in found],
+                }
+            )
+            return
+        right: dict[str, Any] = {"justify": "right", "no_wrap": True}
+        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
+        drawn = show.table(
+            ("layer", {"overflow": "fold"}), ("type", {**cut, "max_width": 20}), ("output", cut), ("parameters", right)
+        )
+        drawn.add_column("sees", **right)
+        drawn.add_column("stride", **right)
+        paths = [a.path for a in found]
+        for a in found:
+            if depth is not None and a.depth > depth:
+                continue
+            name = Text(_branch(a.path, paths), style="dim")
+            name.append(a.path.rpartition(".")[2] or net.name, "bold green" if a.path == default else "not dim")
+            if a.runs > 1:
+                name.append(f" ×{a.runs}", "yellow")
+            if a.path == default:
+                name.append(" ◀", "bold green")
+            seen = a.runs > 0
+            drawn.add_row(
+                name,
+                a.type,
+                _times(a.shape[1:]) if a.shape else ("–" if seen or not a.hooked else "not run"),
+                f"{a.parameters:,}" if a.parameters else "",
+                _sides(["all" if n is None else str(n) for n in a.field]) if a.field else "",
+                _sides([_stride(s) for s in a.stride]) if a.stride else "",
+                style="" if seen else "dim",
+            )
+        show.out().print(drawn)
+        show.say()
+        show.say("A layer's full name joins the names above it with dots, without the network's.", "dim")
+        show.say("output: channels × height × width. sees: receptive field in pixels.", "dim")
+        if any(a.runs > 1 for a in found):
+            show.say("×N: runs N times in one pass; its last call is shown.", "dim")
+        show.say(f"◀ explained by default: {default}" if default else "No layer has a map to explain by default.")
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One method in full.")] = None,
+    json: Json = False,
+) -> None:
+    """List the methods, or show one with its formula and parameters."""
+    with show.reported():
+        if name is not None:
+            card = method_card(name)
+            if json:
+                show.dump(card.to_dict())
+            else:
+                _show_method(card)
+            return
+        cards = method_cards()
+        if json:
+            show.dump([c.to_dict() for c in cards])
+            return
+        drawn = show.table(
+            ("method", {"no_wrap": True, "style": "bold"}), ("formula", {}), ("reads", {"no_wrap": True})
+        )
+        for card in cards:
+            told = Text(card.problem or card.summary, style="red" if card.problem else "")
+            drawn.add_row(card.name, told, "" if card.problem else "a layer" if card.reads_layer else "the input")
+        show.out().print(drawn)
+        show.say()
+        show.say("One in full: seglens methods grad-cam", "dim")
+
+
+def describe(
+    network: NetworkFile,
+    write: Annotated[bool, typer.Option("--write", help="Write it beside the network's file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the description that is there.")] = False,
+    json: Json = False,
+    device: Device = None,
+    trust: Trust = False,
+    constructor: Constructor = None,
+) -> None:
+    """Show what is stated, found or guessed of a network, as the description that can lie beside it."""
+    with show.reported():
+        net = opened(network, trust, constructor, device)
+        with show.busy("looking at the network"):
+            found = described(net, constructor)
+        written = write_beside(found, network, force=force) if write else None
+        if json:
+            show.dump({**found.to_dict(), "written": None if written is None else str(written)})
+            return
+        typer.echo(as_toml(found), nl=False)
+        if written is not None:
+            show.say(f"→ {show.place(written)}", console=show.err())
+
+
+def _show_method(card: MethodCard) -> None:
+    show.say(card.name, "bold")
+    show.say()
+    for paragraph in card.doc.split("\n\n"):
+        show.say(textwrap.fill(" ".join(paragraph.split()), max(show.out().width, 40), break_long_words=False))
+    if not card.parameters:
+        return
+    show.say()
+    drawn = show.table(("option", {"no_wrap": True, "style": "bold"}), ("takes", {}), ("default", {}), ("", {}))
+    for p in card.parameters:
+        flag = p.name.replace("_", "-")
+        takes = " | ".join(p.choices) or _KINDS.get(p.kind, "text")
+        if p.bounds is not None:
+            takes += f" {p.bounds}"
+        drawn.add_row(f"--{flag}", takes, shown(p.default), p.help)
+    show.out().print(drawn)
+
+
+def _branch(path: str, paths: Sequence[str]) -> str:
+    """The lines of the tree in front of a layer's name."""
+    if not path:
+        return ""
+    parts = path.split(".")
+    lines = ""
+    for k in range(1, len(parts)):
+        lines += "  " if _is_last(".".join(parts[:k]), paths) else "│ "
+    return lines + ("└ " if _is_last(path, paths) else "├ ")
+
+
+def _is_last(path: str, paths: Sequence[str]) -> bool:
+    above = path.rpartition(".")[0]
+    siblings = [p for p in paths if p and p.rpartition(".")[0] == above]
+    return siblings[-1] == path
+
+
+def _times(numbers: Sequence[int]) -> str:
+    return "×".join(map(str, numbers))
+
+
+def _sides(values: Sequence[str]) -> str:
+    """Once where all sides agree."""
+    return values[0] if len(set(values)) == 1 else "×".join(values)
+
+
+def _stride(value: Any) -> str:
+    return "–" if value is None else f"{float(value):g}"

@@ -1,0 +1,177 @@
+"""The main job on built-in data: one street, several methods, classes, layers and networks, ready to be looked at."""
+
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from seglens.core.errors import SeglensWarning
+from seglens.core.explanation import Explanation, Explanations, save
+from seglens.core.method import Method
+from seglens.core.network import Network
+from seglens.core.regions import instance, predicted
+from seglens.core.targets import Target, channel
+from seglens.datasets.streets import Plant, Streets
+from seglens.methods import GradCAM, HiResCAM, IntegratedGradients, LayerCAM, Saliency, SmoothGrad
+from seglens.networks import load
+from seglens.networks.builtin import BUILTIN
+from seglens.run.explain import explain
+from seglens.run.layers import explain_layers
+from seglens.viz.picture import labels_picture, table_of
+
+SCENE = Streets(16, (192, 384), seed=3)
+"""Twice the size on which the networks were trained: their description resizes, the pictures stay sharp."""
+
+INDEX = 14
+"""A scene with riders, persons, cars and bicycles, near and far, that the network labels well."""
+
+PLANTED = Streets(16, (96, 192), seed=11, plant=Plant(riders_on_bicycles=1.0))
+PLANTED_INDEX = 5
+"""Every rider on a bicycle, no person on one: the cue that the biased twin was trained to rely on."""
+
+FINE = "decoder.block3"
+"""Where Grad-CAM of this network tells single figures apart; its default layer, the bottleneck, is 6 x 12."""
+
+CLASSES = ("rider", "person", "bicycle", "car", "road", "vegetation", "sky")
+LAYERS = ("encoder.block1", "encoder.block2", "encoder.block4", "bottleneck", "decoder.block4", FINE, "decoder.block1")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Files worth a look, and what they show."""
+
+    files: tuple[Path, ...]
+    shows: str
+
+
+def demo(out: Path, step: Callable[[str], None] | None = None) -> list[Sight]:
+    """Explain a built-in street scene and write pictures, a page and raw values into `out`.
+
+    step: told what begins, for progress. Parts whose networks have no weights here are left out.
+    """
+    tell = step or (lambda _: None)
+    with _quiet():
+        return list(_sights(out, tell))
+
+
+def _sights(out: Path, tell: Callable[[str], None]) -> Iterator[Sight]:
+    network = load("streets-unet")
+    scene = out / "scene.png"
+    out.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(SCENE[INDEX].image).save(scene)
+    rider = Target("rider", instance("rider", largest=1))
+
+    tell("seven methods on one rider")
+    methods = [e for m in _methods() for e in _several(explain(network, scene, m, rider))]
+    first = methods[0]
+    prediction = out / "prediction.png"
+    if first.prediction is not None:
+        Image.fromarray(labels_picture(first.prediction, table_of(first))).save(prediction)
+    yield Sight(
+        (scene, prediction),
+        "A made-up street, and the class that the network gives each pixel (red: riders, crimson: persons, dark blue: "
+        "cars).",
+    )
+    yield Sight(
+        (save(methods, out / "methods.png"),),
+        "Why is the outlined figure a rider? Seven answers. CAMs are coarse and say where the evidence lies; gradients "
+        "are fine and say on which pixels the score hangs.",
+    )
+
+    tell("one method for seven classes")
+    classes = _several(explain(network, scene, GradCAM(FINE), list(CLASSES)))
+    yield Sight(
+        (save(classes, out / "classes.png"),),
+        "Grad-CAM for seven classes, all from one forward pass: each map lights up its own class.",
+    )
+
+    tell("rider and not person")
+    both = predicted("rider") | predicted("person")
+    contrast = Target(channel("rider") - channel("person"), both)
+    against = _several(explain(network, scene, GradCAM(FINE, relu=False), contrast))
+    yield Sight(
+        (save(against, out / "rider-not-person.png"),),
+        "Why rider and not person? Red speaks for rider, blue for person.",
+    )
+
+    tell("one question at seven layers")
+    layers = list(explain_layers(network, scene, rider, LAYERS))
+    yield Sight(
+        (save(layers, out / "layers.png"),),
+        "The same rider from input to output: edges first, then context, at last the figure itself.",
+    )
+
+    everything = [*methods, *against, *classes]
+    if _shipped("streets-deeplab"):
+        tell("another network")
+        others = [e for n in (network, load("streets-deeplab")) for e in _cams(n, scene)]
+        yield Sight(
+            (save(others, out / "networks.png"),), "The same questions to a second architecture: do they agree?"
+        )
+    if _shipped("streets-unet-biased"):
+        tell("the biased twin")
+        yield _twins(out, network)
+
+    tell("writing the page")
+    singles = out / "maps"
+    for e in methods:
+        save([e], singles / f"rider.{e.method}{f'.{e.layer}' if e.layer else ''}.png")
+    yield Sight((singles,), "Each of the seven methods' maps by itself, with the legend of the classes.")
+    yield Sight((save(everything, out / "maps.npz"),), "Raw values of all maps: seglens.open('maps.npz').")
+    yield Sight(
+        (save(everything, out / "demo.html"),), "All of it on one page, with opacity, outline and grey image to switch."
+    )
+
+
+def _twins(out: Path, fair: Network) -> Sight:
+    planted = PLANTED[PLANTED_INDEX]
+    path = out / "planted-scene.png"
+    Image.fromarray(planted.image).save(path)
+    found: list[Explanation] = []
+    for network in (fair, load("streets-unet-biased")):
+        for method in (GradCAM(FINE), IntegratedGradients(gap=0.05, most=200)):
+            found += _several(explain(network, path, method, "rider"))
+    on_cue = [f"{e.share(planted.cue):.0%}" for e in found]
+    return Sight(
+        (save(found, out / "twins.png"),),
+        "A network trained where only riders have bicycles, beside its fair sister. Of the weight for 'rider', "
+        f"bicycles hold {on_cue[2]} in the biased one and {on_cue[0]} in the fair one by Grad-CAM, "
+        f"{on_cue[3]} and {on_cue[1]} by integrated gradients.",
+    )
+
+
+def _methods() -> tuple[Method, ...]:
+    """CAMs, then gradients. The gap of integrated gradients is wider than its default, to be quick."""
+    return (
+        GradCAM(FINE),
+        GradCAM(),
+        HiResCAM(),
+        LayerCAM(),
+        Saliency(),
+        SmoothGrad(),
+        IntegratedGradients(gap=0.05, most=200),
+    )
+
+
+def _cams(network: Network, scene: Path) -> list[Explanation]:
+    return _several(explain(network, scene, "layer-cam", ["rider", "car", "road"]))
+
+
+def _several(found: Explanation | Explanations) -> list[Explanation]:
+    return [found] if isinstance(found, Explanation) else list(found)
+
+
+def _shipped(name: str) -> bool:
+    """Whether its weights are there: a checkout may be without some."""
+    return BUILTIN[name].weights.is_file()
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Warnings stand in the pictures' notes; on the screen they would hide where to look."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SeglensWarning)
+        yield

@@ -1,0 +1,88 @@
+"""Fills: pixel values before normalisation, whatever the network's convention."""
+
+import pytest
+import torch
+from torch import nn
+
+from seglens.core.convention import Convention
+from seglens.core.network import Network
+from seglens.perturb import FILLS, fill
+from seglens.perturb.fills import gaussian
+
+P = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+CONVENTIONS = [
+    Convention(),
+    Convention(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    Convention(mean=(104.0, 117.0, 123.0), range=(0, 255), order="BGR"),
+    Convention(range=(-1, 1)),
+]
+IDS = ["plain", "mean and std", "BGR of 0..255", "−1..1"]
+
+
+def net(convention):
+    return Network(module=nn.Identity(), convention=convention)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=IDS)
+@pytest.mark.parametrize(("kind", "level"), [("black", 0.0), ("grey", 0.5), ("white", 1.0)])
+def test_one_level_in_pixel_values(convention, kind, level):
+    x = convention.normalise(P)
+    found = fill(net(convention), x, kind)
+    torch.testing.assert_close(convention.denormalise(found), torch.full_like(P, level))
+    assert found.shape == x.shape
+    assert found.dtype == x.dtype
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=IDS)
+def test_mean_colour_of_each_image(convention):
+    found = convention.denormalise(fill(net(convention), convention.normalise(P), "mean"))
+    torch.testing.assert_close(found, P.mean((2, 3), keepdim=True).expand_as(P))
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=IDS)
+def test_blur(convention):
+    """Linear with weights that sum to one, so blurring before or after normalisation is the same."""
+    found = convention.denormalise(fill(net(convention), convention.normalise(P), "blur"))
+    torch.testing.assert_close(found, gaussian(P, 24 / 16))
+
+
+def test_gaussian_by_its_formula():
+    sigma, radius = 1.5, 4
+    at = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    k = torch.exp(-(at**2) / (2 * sigma**2))
+    k = torch.outer(k, k) / k.sum() ** 2
+    edge = nn.functional.pad(P, [radius] * 4, mode="replicate")
+    expected = nn.functional.conv2d(edge, k.expand(3, 1, -1, -1), groups=3)
+    torch.testing.assert_close(gaussian(P, sigma), expected)
+
+
+def test_gaussian_of_a_volume_keeps_constants_and_the_sum_of_a_point():
+    constant = torch.full((1, 1, 5, 6, 7), 0.3, dtype=torch.float64)
+    torch.testing.assert_close(gaussian(constant, 2.0), constant)
+    point = torch.zeros(1, 1, 15, 15, 15, dtype=torch.float64)
+    point[0, 0, 7, 7, 7] = 1
+    blurred = gaussian(point, 1.0)
+    assert blurred.sum() == pytest.approx(1)
+    torch.testing.assert_close(blurred, blurred.transpose(2, 4))
+
+
+@pytest.mark.parametrize(("kind", "level"), [("black", 0.0), ("grey", 0.5), ("white", 1.0)])
+def test_a_network_that_standardises_each_image(kind, level):
+    """There the image's own darkest and brightest pixel values stand for black and white, channel means applied."""
+    for convention in (
+        Convention(per_image=True),
+        Convention(per_image=True, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0)),
+    ):
+        x = convention.normalise(P)
+        found = fill(net(convention), x, kind)
+        for b in range(2):
+            lo, hi = P[b].min(), P[b].max()
+            value = (lo + level * (hi - lo) - P[b].mean()) / P[b].std(correction=0)
+            expected = torch.stack([(value - m) / s for m, s in zip(convention.mean, convention.std, strict=True)])
+            torch.testing.assert_close(found[b], expected[:, None, None].expand(3, 16, 24))
+
+
+@pytest.mark.parametrize("kind", FILLS)
+def test_each_image_is_filled_by_itself(kind):
+    network = net(CONVENTIONS[1])
+    torch.testing.assert_close(fill(network, P, kind)[1:], fill(network, P[1:], kind))
