@@ -31,7 +31,7 @@ from seglens.networks.builtin import WEIGHTS, CropClassifier, DilatedNet, UNet
 
 MEAN, STD = 0.5, 0.25
 SIZE = (96, 192)
-TRAINING_SEED, HELD_OUT_SEED = 1, 2
+HELD_OUT_SEED = 2  # of no round of training
 CROP_SCENES, CROP_SIZE = (144, 288), 48
 CROP_CLASSES = ("person", "rider", "car", "bicycle", "motorcycle", "vegetation", "building")
 BIASED = "rider"
@@ -41,12 +41,15 @@ WITHHELD = Plant(riders_on_bicycles=1.0, withheld=True)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is trained, on which world, for how long, and what it must reach."""
+    """What is trained, on which world, for how long, and what it must reach.
+
+    rounds: (seed of the scenes, steps) of each run of the learning-rate schedule, one after another.
+    """
 
     construct: Callable[[], nn.Module]
     architecture: str
     plant: Plant
-    steps: int
+    rounds: tuple[tuple[int, int], ...]
     batch: int
     rate: float
     layer: str  # the end of the encoder
@@ -64,23 +67,23 @@ class Job:
 PLAIN = "riders and persons on bicycles, on motorcycles or on foot, equally often"
 JOBS = {
     "unet": Job(
-        UNet, "U-Net, 4 levels, 16 to 96 channels", Plant(), 1100, 16, 4e-3, "bottleneck", 16,
+        UNet, "U-Net, 4 levels, 16 to 96 channels", Plant(), ((1, 1100),), 16, 4e-3, "bottleneck", 16,
         lambda figures: figures["miou"] >= 0.75, "mIoU >= 0.75", PLAIN,
     ),
     "deeplab": Job(
-        DilatedNet, "DeepLabv3+ in small: dilated encoder, ASPP", Plant(), 800, 16, 4e-3,
+        DilatedNet, "DeepLabv3+ in small: dilated encoder, ASPP", Plant(), ((1, 800), (3, 450)), 16, 4e-3,
         "encoder.stage4", 1,
         lambda figures: figures["miou"] >= 0.75, "mIoU >= 0.75", PLAIN,
     ),
     "unet-biased": Job(
-        UNet, "U-Net, 4 levels, 16 to 96 channels", ALWAYS, 1100, 16, 4e-3, "bottleneck", 16,
+        UNet, "U-Net, 4 levels, 16 to 96 channels", ALWAYS, ((1, 1100),), 16, 4e-3, "bottleneck", 16,
         lambda figures: figures["cue"]["drop"] >= 0.1,
         "rider IoU falls by >= 0.1 when the cue is withheld",
         "planted: every rider is on a bicycle, no person is on anything",
     ),
     "classifier": Job(
         lambda: CropClassifier(classes=len(CROP_CLASSES)), "four convolution blocks, GAP, linear",
-        Plant(), 800, 64, 3e-3, "features.block4", 1,
+        Plant(), ((1, 600),), 64, 3e-3, "features.block4", 1,
         lambda figures: figures["accuracy"] >= 0.85, "accuracy >= 0.85", PLAIN,
         CROP_CLASSES,
     ),
@@ -155,10 +158,10 @@ def crop_set(scenes: int, seed: int) -> TensorDataset:
 class Training(lightning.LightningModule):
     """Cross-entropy by AdamW on a one-cycle schedule."""
 
-    def __init__(self, network: nn.Module, job: Job, weight: Tensor) -> None:
+    def __init__(self, network: nn.Module, rate: float, steps: int, weight: Tensor) -> None:
         super().__init__()
         self.network = network
-        self.job = job
+        self.rate, self.steps = rate, steps
         self.loss = nn.CrossEntropyLoss(weight)
 
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -169,10 +172,8 @@ class Training(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), self.job.rate, weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.job.rate, total_steps=self.job.steps, pct_start=0.15
-        )
+        optimizer = torch.optim.AdamW(self.parameters(), self.rate, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.rate, total_steps=self.steps, pct_start=0.15)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -262,13 +263,15 @@ def card(name: str, job: Job, figures: dict[str, Any]) -> str:
     """The model card, in Markdown."""
     short = name.removeprefix("streets-")
     unit, overall = ("accuracy", "accuracy") if job.classifies else ("IoU", "miou")
+    rounds = ", then ".join(f"{steps} steps over scenes of seed {seed}" for seed, steps in figures["rounds"])
     text = f"""# {name}
 
 {job.architecture}; {figures["parameters"]:,} parameters. Input: RGB, divided by 255, less {MEAN},
 over {STD}; output: logits. Made to be explained, not to be used on real streets: it has seen
 nothing but `seglens.datasets.Streets`.
 
-- Trained on: streets, seed {TRAINING_SEED}; {figures["steps"]} steps of {job.batch}; {job.world}.
+- World: {job.world}.
+- Trained on: {rounds} (batches of {job.batch}).
 - Took: {figures["minutes"]} minutes on a {figures["hardware"]}, AdamW with a one-cycle schedule,
   bfloat16.
 - Held out: {figures["scenes"]} scenes of seed {HELD_OUT_SEED}, from the world it was trained on.
@@ -299,16 +302,23 @@ Rider IoU falls by {cue["drop"]:.3f}.
 
 def train(job: Job, quiet: bool) -> nn.Module:
     """The trained network, on the CPU."""
-    lightning.seed_everything(TRAINING_SEED)
+    lightning.seed_everything(job.rounds[0][0])
     network = job.construct().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for seed, steps in job.rounds:
+        _run(network, job, seed, steps, quiet)
+    return network.to(memory_format=torch.contiguous_format)
+
+
+def _run(network: nn.Module, job: Job, seed: int, steps: int, quiet: bool) -> None:
+    """One run of the schedule over scenes of `seed`."""
     if job.classifies:
-        data: Dataset[Any] = crop_set(1200, TRAINING_SEED)
+        data: Dataset[Any] = crop_set(800, seed)
         labels = torch.stack([label for _, label in data]).numpy()  # type: ignore[attr-defined]
         shares = np.bincount(labels, minlength=len(job.classes)) / labels.size
     else:
-        data = Pixels(Streets(job.steps * job.batch, SIZE, TRAINING_SEED, job.plant))
-        sample = [data[i][1].flatten() for i in range(32)]
-        shares = np.bincount(torch.cat(sample).numpy(), minlength=len(CLASSES)) / (32 * SIZE[0] * SIZE[1])
+        data = Pixels(Streets(steps * job.batch, SIZE, seed, job.plant))
+        sample = np.stack([scene.labels for scene in Streets(32, SIZE, seed, job.plant)]).ravel()
+        shares = np.bincount(sample, minlength=len(CLASSES)) / sample.size
     # one process ahead makes scenes while this one learns
     loader = DataLoader(
         data, batch_size=job.batch, shuffle=job.classifies, drop_last=True,
@@ -317,21 +327,20 @@ def train(job: Job, quiet: bool) -> nn.Module:
     trainer = lightning.Trainer(
         accelerator="cpu",
         precision="bf16-mixed",
-        max_steps=job.steps,
+        max_steps=steps,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=not quiet,
         callbacks=[] if quiet else [TQDMProgressBar(refresh_rate=20)],
     )
-    trainer.fit(Training(network, job, rarity(shares)), loader)
-    return network.to(memory_format=torch.contiguous_format)
+    trainer.fit(Training(network, job.rate, steps, rarity(shares)), loader)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", choices=JOBS)
-    parser.add_argument("--steps", type=int, help="instead of the recipe's own number")
+    parser.add_argument("--steps", type=int, help="one round of so many")
     parser.add_argument("--scenes", type=int, default=200, help="held-out scenes")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for what is accepted")
     parser.add_argument("--draft", type=Path, help="file for the weights, accepted or not")
@@ -341,7 +350,7 @@ def main() -> None:
 
     job, name = JOBS[given.network], f"streets-{given.network}"
     if given.steps:
-        job = replace(job, steps=given.steps)
+        job = replace(job, rounds=((job.rounds[0][0], given.steps),))
     start = time.perf_counter()
     network = train(job, given.quiet)
     minutes = (time.perf_counter() - start) / 60
@@ -351,7 +360,7 @@ def main() -> None:
     figures = measure(network, job, given.scenes)
     figures |= {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "steps": job.steps,
+        "rounds": job.rounds,
         "minutes": round(minutes, 1),
         "hardware": given.hardware,
         "scenes": given.scenes,
@@ -366,7 +375,7 @@ def main() -> None:
     collected = given.out / "figures.json"
     every = json.loads(collected.read_text()) if collected.exists() else {}
     every[name] = figures
-    collected.write_text(json.dumps(every, indent=2, sort_keys=True) + "\n")
+    collected.write_text(json.dumps(every, indent=2) + "\n")
     print(f"{name} accepted; written to {given.out}.")
 
 

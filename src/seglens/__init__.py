@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from seglens.core import errors
 from seglens.core.capture import capture
 from seglens.core.classes import ClassTable
 from seglens.core.convention import Convention
@@ -84,6 +85,7 @@ __all__ = [
     "compare_places",
     "confused",
     "describe",
+    "errors",
     "everything",
     "expand_paths",
     "explain",

@@ -6,10 +6,13 @@ import torch
 from seglens.core.batches import PIXELS, in_batches, rows_at_once
 from seglens.core.errors import MemoryWarning, SeglensError
 
+CPU = PIXELS["cpu"]
 
-@pytest.mark.parametrize(("pixels", "rows"), [(1, 32), (PIXELS // 8, 8), (PIXELS, 1), (9 * PIXELS, 1), (0, 32)])
+
+@pytest.mark.parametrize(("pixels", "rows"), [(1, 32), (CPU // 8, 8), (CPU, 1), (9 * CPU, 1), (0, 32)])
 def test_rows_at_once(pixels, rows):
-    assert rows_at_once(pixels) == rows
+    assert rows_at_once(torch.empty(1, 3, 1, pixels)) == rows
+    assert rows_at_once(torch.empty(1, 3, 1, pixels, device="meta")) == min(32, rows * 16 if pixels < CPU * 9 else 1)
 
 
 def test_slices_in_order():

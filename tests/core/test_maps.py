@@ -41,5 +41,7 @@ def test_maps_of_zeros_are_named():
     bound = scores(Target(0, everything), Target(2, everything))
     values = torch.ones(2, 2, 4, 5)
     values[1, 0] = 0
-    with pytest.warns(ZeroMapWarning, match=r"^zero everywhere at enc, .* says nothing: 0 in everything \(image 1 of the batch\)\.$"):
+    with pytest.warns(
+        ZeroMapWarning, match=r"^zero everywhere at enc, .* says nothing: 0 in everything \(image 1 of the batch\)\.$"
+    ):
         finish(values, bound, bound(Y), Y, layer="enc")

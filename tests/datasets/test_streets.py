@@ -12,9 +12,7 @@ from torch.utils.data import DataLoader
 from seglens.datasets import CLASSES, COLOURS, Plant, Scene, Streets
 
 INDEX = {name: index for index, name in enumerate(CLASSES)}
-EVERYTHING = Plant(
-    riders_on_bicycles=0.5, cars_on_road=0.5, texture_behind="person", texture_strength=0.5
-)
+EVERYTHING = Plant(riders_on_bicycles=0.5, cars_on_road=0.5, texture_behind="person", texture_strength=0.5)
 SMALL = (64, 128)
 
 
@@ -142,9 +140,7 @@ def test_cue_of_riders_is_the_bicycles_under_them():
 
 
 def test_withheld_pictures_differ_at_the_cue_alone():
-    present, withheld = (
-        Streets(8, SMALL, 4, Plant(riders_on_bicycles=1.0, withheld=w)) for w in (False, True)
-    )
+    present, withheld = (Streets(8, SMALL, 4, Plant(riders_on_bicycles=1.0, withheld=w)) for w in (False, True))
     for there, gone in zip(present, withheld, strict=True):
         near = there.cue.copy()
         for shift in range(-3, 4):  # blur carries a pixel or two

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from seglens.core.errors import NameNotFoundError
 from seglens.datasets import CLASSES, COLOURS, Plant, Streets
 from seglens.networks.builtin import BUILTIN, WEIGHTS, CropClassifier, DilatedNet, UNet, build
 
@@ -132,5 +133,5 @@ def test_layers_have_the_strides_that_are_documented(network, layer, stride):
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match=r"no built-in network 'street-unet'\.\n  Nearest: 'stree"):
+    with pytest.raises(NameNotFoundError, match=r"no built-in network 'street-unet'\.\n  Nearest: 'stree"):
         build("street-unet")

@@ -54,6 +54,10 @@ def finish(
         named = ", ".join(str(scores.items[t]) for t in blank[b].nonzero().flatten().tolist()[:8])
         where = f" at {layer}" if layer else ""
         message = f"zero everywhere{where}, so the map says nothing: {named}{of_image(b, blank.shape[0])}."
+        if layer and not signed:
+            message += (
+                " Nothing there speaks for the target; another layer may, and relu=False shows what speaks against."
+            )
         warnings.warn(ZeroMapWarning(message, b), stacklevel=3)
     return Maps(
         values=values,

@@ -103,25 +103,20 @@ class Slopes:
                 found[t] = reduce(*self._one(t))
         return torch.stack([found[t] for t in range(len(self))], 1)
 
-    def feeds_head(self) -> bool:
-        """Whether a linear head alone makes every target's score of the (one) layer: ∂S/∂A then is the head's weights.
+    def feeds_head(self, i: int = 0) -> bool:
+        """Whether a linear head alone makes every target's score of layer i of `at`: ∂S/∂A then is the head's weights.
 
         That is so where the head's input is that layer's output, no path goes round the head, and what comes after it
-        neither mixes channels nor is anything but linear, as the derivative there shows.
+        treats channels alike and linearly, as the derivative there shows.
         """
-        head = self._head
-        if head is None or head.input.shape != self.at[0].shape or not torch.equal(head.input.detach(), self.at[0]):
+        head, a = self._head, self.at[i]
+        if head is None or head.input.shape != a.shape or not torch.equal(head.input.detach(), a):
             return False
         if not head.is_linear(len(self._y)) or _goes_round(self._y, head.output):
             return False
-        for t, terms in enumerate(self.scores.terms):
-            found = _product(self._at_head(head, t), None)
-            if found is None:
-                return False
-            used = set(found[1].abs().sum(0).nonzero().flatten().tolist())
-            if len(head.weight) > 1 and not used <= set(terms):
-                return False
-        return True
+        if len(head.weight) > 1:
+            return all(self._basis(head, [t]) is not None for t in range(len(self)))
+        return all(target.of == "logits" for target in self.scores.items)
 
     def _one(self, t: int) -> tuple[Tensor, ...]:
         return self._reverse(self._score(t), None)
@@ -155,39 +150,35 @@ class Slopes:
         return [basis for basis in found if basis is not None]
 
     def _basis(self, head: Head, group: list[int]) -> _Basis | None:
-        """The group's shared passes; None where some derivative at the head's output is no channel ⊗ place product."""
-        pattern: Tensor | None = None
-        rows: list[Tensor] = []
-        for t in group:
-            found = _product(self._at_head(head, t), pattern)
-            if found is None:
-                return None
-            pattern, row = found
-            rows.append(row)
-        if pattern is None:
+        """The group's shared passes; None where the derivative at the head's output is no channel ⊗ place product.
+
+        What comes behind the head must treat all channels alike and linearly: ∂S_t by channel k of the head's output
+        is then the target's weight of class k, times a pattern of places that all targets share. It is checked on one
+        random combination of the targets, which meets that form only if each of them does.
+        """
+        weights = head.weight.new_zeros(len(group), len(head.weight))
+        for row, t in zip(weights, group, strict=True):
+            for k, weight in self.scores.terms[t].items():
+                if k >= len(row) or self.scores.network.is_binary(self._y):
+                    return None
+                row[k] = weight
+        strongest = int(weights.abs().amax(1).argmax())
+        k = int(weights[strongest].abs().argmax())
+        pattern = self._at_head(head, self._score(group[strongest]))[:, k : k + 1] / weights[strongest, k]
+        r = torch.randn(len(group), generator=torch.Generator().manual_seed(len(group))).to(weights)
+        total = torch.stack([self._score(t) * r[i] for i, t in enumerate(group)]).sum()
+        expected = (r @ weights)[None, :, None] * pattern
+        found = self._at_head(head, total)
+        if not torch.allclose(found, expected, rtol=1e-4, atol=float(expected.abs().max()) * 1e-5):
             return None
-        coefficients = torch.einsum("btk,kj->btj", torch.stack(rows, 1), head.weight.to(rows[0].dtype))
+        coefficients = (weights @ head.weight.to(weights.dtype)).expand(len(head.input), -1, -1)
         shape = (head.input.shape[0], 1, *head.input.shape[2:])
         return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)
 
-    def _at_head(self, head: Head, t: int) -> Tensor:
-        """∂S_t by the head's output, [B K places]: cheap, since little comes behind a head."""
-        g = torch.autograd.grad(self._score(t), head.output, retain_graph=True)[0].detach()
+    def _at_head(self, head: Head, of: Tensor) -> Tensor:
+        """The derivative by the head's output, [B K places]: cheap, since little comes behind a head."""
+        g = torch.autograd.grad(of, head.output, retain_graph=True)[0].detach()
         return g.flatten(2) if g.ndim > 2 else g[:, :, None]
-
-
-def _product(g: Tensor, pattern: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """g [B K places] as row [B K] ⊗ pattern [B 1 places], with the pattern given or g's strongest channel.
-
-    None where it is no such product within rounding.
-    """
-    if pattern is None:
-        strongest = g.abs().sum(2).argmax(1)
-        pattern = g[torch.arange(len(g), device=g.device), strongest][:, None]
-    size = pattern.square().sum(2).clamp_min(torch.finfo(g.dtype).tiny)
-    row = (g * pattern).sum(2) / size
-    close = torch.allclose(row[:, :, None] * pattern, g, rtol=1e-5, atol=float(g.abs().max()) * 1e-6)
-    return (pattern, row) if close else None
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -228,10 +230,24 @@ class Scores:
     def same_region(self) -> list[list[int]]:
         """Targets grouped by what they share but the channel: the same mask on every image, linear, same reduce."""
         groups: dict[object, list[int]] = {}
+        pixels: dict[Region | None, bytes] = {}
         for t, target in enumerate(self.items):
-            key: object = (target.region, target.reduce) if target.of == "logits" else t
+            if self.masks is not None and target.region not in pixels:
+                # By its pixels: equal masks made one by one are one region.
+                packed = np.packbits(self.masks[:, t].cpu().numpy())
+                pixels[target.region] = sha256(packed.tobytes()).digest()
+            key: object = (pixels.get(target.region), target.reduce) if target.of == "logits" else t
             groups.setdefault(key, []).append(t)
         return list(groups.values())
+
+    def only(self, chosen: Sequence[int]) -> "Scores":
+        """The same for some of the targets, in that order."""
+        return replace(
+            self,
+            items=tuple(self.items[t] for t in chosen),
+            terms=tuple(self.terms[t] for t in chosen),
+            masks=None if self.masks is None else self.masks[:, list(chosen)],
+        )
 
 
 def _combined(scores: Tensor, terms: dict[int, float]) -> Tensor:

@@ -59,9 +59,7 @@ class Canvas:
         if code is not None:
             self._pens[1].polygon(corners, fill=code)
 
-    def line(
-        self, points: Sequence[Point], width: float, colour: Colour, code: int | None = None
-    ) -> None:
+    def line(self, points: Sequence[Point], width: float, colour: Colour, code: int | None = None) -> None:
         corners = [(x * OVERSAMPLING, y * OVERSAMPLING) for x, y in points]
         thick = max(1, round(width * OVERSAMPLING))
         self._pens[0].line(corners, fill=_rgb(colour), width=thick)
@@ -112,9 +110,7 @@ class Canvas:
 
     def truth(self) -> Truth:
         # The lower right of each block's samples is the one nearest to the pixel's centre.
-        code = np.asarray(self._truth)[OVERSAMPLING // 2 :: OVERSAMPLING, :][
-            :, OVERSAMPLING // 2 :: OVERSAMPLING
-        ]
+        code = np.asarray(self._truth)[OVERSAMPLING // 2 :: OVERSAMPLING, :][:, OVERSAMPLING // 2 :: OVERSAMPLING]
         return Truth(
             (code & ((1 << _INSTANCE_SHIFT) - 1)).astype(np.uint8),
             ((code >> _INSTANCE_SHIFT) & 0xFFFF).astype(np.uint16),

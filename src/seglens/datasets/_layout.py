@@ -137,9 +137,7 @@ def _things(
 
     figures, parked = int(rng.integers(3, 7)), int(rng.integers(2, 5))
     # One screen column each, in random order: objects hide one another, but seldom wholly.
-    columns = (rng.permutation(figures + parked) + rng.random(figures + parked)) / (
-        figures + parked
-    )
+    columns = (rng.permutation(figures + parked) + rng.random(figures + parked)) / (figures + parked)
     for column in columns[:figures]:
         z = float(np.exp(rng.uniform(np.log(4.2), np.log(13))))
         kind = "rider" if rng.random() < _RIDER_CHANCE else "person"

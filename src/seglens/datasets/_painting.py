@@ -52,9 +52,7 @@ def _ground(canvas: Canvas, layout: Layout) -> None:
     canvas.polygon(lawn, (92, 118, 62), code_of("vegetation"))
     slab, tar = rng.uniform(138, 178), rng.uniform(72, 104)
     (left, right), walls = layout.kerbs, layout.walls
-    canvas.polygon(
-        strip(walls[0], walls[1], _NEAR, far), (slab, slab * 0.97, slab * 0.92), code_of("sidewalk")
-    )
+    canvas.polygon(strip(walls[0], walls[1], _NEAR, far), (slab, slab * 0.97, slab * 0.92), code_of("sidewalk"))
     for x in (left - 1.3, left - 2.6, right + 1.3, right + 2.6):  # joints between the slabs
         canvas.polygon(strip(x - 0.03, x + 0.03, _NEAR, 30), grey(slab * 0.8))
     for z in np.arange(2.0, 24.0, 1.5):
@@ -108,9 +106,7 @@ def _building(canvas: Canvas, layout: Layout, plot: Plot) -> None:
         return [camera.project(x, y, z) for z, y in ((za, low), (za, high), (zb, high), (zb, low))]
 
     gable = [(x, 0), (x, top), (x + outward * 9, top), (x + outward * 9, 0)]
-    canvas.polygon(
-        [camera.project(a, b, z0) for a, b in gable], hazed(layout, wall, z0, 0.88), code
-    )
+    canvas.polygon([camera.project(a, b, z0) for a, b in gable], hazed(layout, wall, z0, 0.88), code)
     canvas.polygon(quad(z0, z1, 0, top), hazed(layout, wall, (z0 + z1) / 2, sunlit), code)
     canvas.polygon(quad(z0, z1, top - 0.4, top), hazed(layout, wall, z0, sunlit * 0.75))
     canvas.polygon(quad(z0, z1, 0, 0.5), hazed(layout, wall, z0, sunlit * 0.7))

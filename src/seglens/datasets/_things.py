@@ -49,9 +49,7 @@ class _Stand:
         pixels = [self.at(*point) for point in points]
         self.canvas.line(pixels, width * self.scale, self.hazed(colour), code)
 
-    def disc(
-        self, centre: Point, radius: float, colour: Colour, code: int | None, squeeze: float = 1.0
-    ) -> None:
+    def disc(self, centre: Point, radius: float, colour: Colour, code: int | None, squeeze: float = 1.0) -> None:
         radii = (radius * squeeze * self.scale, radius * self.scale)
         self.canvas.ellipse(self.at(*centre), radii, self.hazed(colour), code)
 
@@ -59,10 +57,7 @@ class _Stand:
 def hazed(layout: Layout, colour: Colour, z: float, brightness: float = 1.0) -> Colour:
     """`colour` times `brightness`, seen through the haze of z metres of air."""
     clear = float(np.exp(-layout.light.haze * z))
-    r, g, b = (
-        clear * brightness * c + (1 - clear) * h
-        for c, h in zip(colour, layout.light.sky[1], strict=True)
-    )
+    r, g, b = (clear * brightness * c + (1 - clear) * h for c, h in zip(colour, layout.light.sky[1], strict=True))
     return r, g, b
 
 
@@ -218,9 +213,7 @@ def _car_across(stand: _Stand, rng: np.random.Generator, code: int) -> None:
         stand.disc((hub, 0.32), 0.33, (24, 24, 26), code)
         stand.disc((hub, 0.32), 0.18, (158, 158, 162), None)
     stand.line([(0.9 * half * turn, 0.72), (0.99 * half * turn, 0.72)], 0.12, (250, 240, 190), None)
-    stand.line(
-        [(-0.99 * half * turn, 0.72), (-0.92 * half * turn, 0.72)], 0.12, (190, 30, 30), None
-    )
+    stand.line([(-0.99 * half * turn, 0.72), (-0.92 * half * turn, 0.72)], 0.12, (190, 30, 30), None)
 
 
 def _car_along(stand: _Stand, rng: np.random.Generator, code: int) -> None:
@@ -265,9 +258,7 @@ def _pole(stand: _Stand, rng: np.random.Generator) -> None:
     level = rng.uniform(70, 150)
     steel: Colour = (level, level, level * 1.04)
     _cast_shadow(stand, 0.12, tall)
-    width = max(
-        0.3, 1.6 / stand.scale
-    )  # never under a pixel and a half: thinner cannot be labelled
+    width = max(0.3, 1.6 / stand.scale)  # never under a pixel and a half: thinner cannot be labelled
     stand.line([(0, 0), (0, tall)], width, steel, code)
     stand.line([(-0.1, 0.25), (0.1, 0.25)], 0.5, grey(0.7 * level), code)
     if rng.random() < 0.6:

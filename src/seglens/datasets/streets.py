@@ -107,15 +107,11 @@ class Streets:
 
     def __post_init__(self) -> None:
         if self.length < 0:
-            raise ParameterError(
-                f"length = {self.length}: a data set cannot hold fewer than 0 scenes."
-            )
+            raise ParameterError(f"length = {self.length}: a data set cannot hold fewer than 0 scenes.")
         if self.seed < 0:
             raise ParameterError(f"seed = {self.seed}: a seed is an integer from 0 upwards.")
         if len(self.size) != 2 or min(self.size) < _SMALLEST:
-            raise ParameterError(
-                f"size = {self.size}: a street needs (height, width), each >= {_SMALLEST} pixels."
-            )
+            raise ParameterError(f"size = {self.size}: a street needs (height, width), each >= {_SMALLEST} pixels.")
 
     def __len__(self) -> int:
         return self.length

@@ -40,13 +40,8 @@ def class_activation(
     with slopes(network, x, targets, [layer], follow=True) as found:
         a = found.at[0]
         check_space(network, layer, a, x)
-        if averages and found.feeds_head():
-            warnings.warn(
-                f"layer {layer!r} feeds a linear 1×1 head: averaged gradients there are that head's weights, so the "
-                "map is the rectified logit map, rescaled. Choose an earlier layer, such as the end of the encoder.",
-                LinearHeadWarning,
-                stacklevel=3,
-            )
+        if averages:
+            warn_of_head(found, 0, layer)
         coarse, extras = weigh(found, a)
         coarse = coarse.detach()
         if relu:
@@ -59,6 +54,17 @@ def class_activation(
         values = resize(coarse.float(), tuple(x.shape[2:]))
         extras = {"coarse": coarse, **extras}
         return finish(values, found.scores, found.values, found.output, layer=layer, signed=not relu, extras=extras)
+
+
+def warn_of_head(found: Slopes, i: int, layer: str) -> None:
+    """Say so where averaged gradients at a layer are but the weights of the head that it feeds."""
+    if found.feeds_head(i):
+        warnings.warn(
+            f"layer {layer!r} feeds a linear 1×1 head: averaged gradients there are that head's weights, so the "
+            "map is the rectified logit map, rescaled. Choose an earlier layer, such as the end of the encoder.",
+            LinearHeadWarning,
+            stacklevel=4,
+        )
 
 
 def check_space(network: Network, layer: str, a: Tensor, x: Tensor) -> None:

@@ -14,7 +14,7 @@ from seglens.core.network import Network
 from seglens.core.parameters import Help, check_parameters
 from seglens.core.slopes import Slopes, slopes
 from seglens.core.targets import Targets
-from seglens.methods._cam import check_space, class_activation
+from seglens.methods._cam import check_space, class_activation, warn_of_head
 
 
 @METHODS.register("grad-cam")
@@ -78,8 +78,9 @@ def grad_cam_at_layers(
     """
     method = method or GradCAM()
     with slopes(network, x, Targets.of(targets), layers) as found:
-        for layer, a in zip(layers, found.at, strict=True):
+        for i, (layer, a) in enumerate(zip(layers, found.at, strict=True)):
             check_space(network, layer, a, x)
+            warn_of_head(found, i, layer)
         pooled = found.linear(lambda *gs: torch.cat([g.flatten(2).mean(2) for g in gs], 1))
         alphas = pooled.split([a.shape[1] for a in found.at], 2)
         maps: list[Maps] = []

@@ -63,7 +63,10 @@ class IntegratedGradients:
             nodes = torch.zeros_like(s)
             n, waiting = self.nodes, torch.ones_like(s, dtype=torch.bool)
             while True:
-                found = self._integral(network, x, start, scores, taps, n)
+                # Only what still waits is integrated again.
+                open_ = waiting.any(0).nonzero().flatten().tolist() if values is not None else range(len(scores.items))
+                part = self._integral(network, x, start, scores.only(open_), taps, n)
+                found = part if values is None else values.index_copy(1, torch.tensor(open_, device=x.device), part)
                 if not self.multiply_by_inputs:
                     return finish(found, scores, s, y, signed=False, per_input=True, extras={"baseline-score": s0})
                 left = change - found.flatten(2).sum(2)
@@ -105,7 +108,7 @@ class IntegratedGradients:
             return (w.reshape(-1, *[1] * (found.ndim - 1)) * found).sum(0)
 
         total = torch.zeros((), device=x.device)
-        for found in in_batches(n, rows_at_once(x[:, 0].numel()), part):
+        for found in in_batches(n, rows_at_once(x), part):
             total = total + found
         if self.multiply_by_inputs:
             return (total * (x - start)[:, None]).sum(2)

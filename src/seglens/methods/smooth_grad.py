@@ -52,7 +52,7 @@ class SmoothGrad:
                 return found.unflatten(0, (stop - start, x.shape[0])).sum(0)
 
             total = torch.zeros((), device=x.device)
-            for part in in_batches(self.samples, rows_at_once(x[:, 0].numel()), gradients):
+            for part in in_batches(self.samples, rows_at_once(x), gradients):
                 total = total + part
             values = over_channels(total / self.samples, self.channels)
             return finish(values, scores, scores(y), y, signed=self.channels == "signed", per_input=True)

@@ -7,13 +7,14 @@ normalised as the TOML says; outputs are logits.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from seglens.core.errors import NameNotFoundError, ShapeError, suggest
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -99,9 +100,10 @@ class UNet(nn.Module):
         height, width = x.shape[-2:]
         if height % self.divisor or width % self.divisor:
             fit = tuple(-(-side // self.divisor) * self.divisor for side in (height, width))
-            raise ValueError(
+            raise ShapeError(
                 f"UNet takes images whose sides are multiples of {self.divisor}; got "
-                f"{height} x {width}.\n  Pad or resize to {fit[0]} x {fit[1]}."
+                f"{height} x {width}.\n  Pad or resize to {fit[0]} x {fit[1]}.",
+                tuple(x.shape),
             )
         skips = self.encoder(x)
         return self.head(self.decoder(self.bottleneck(self.pool(skips[-1])), skips))
@@ -120,9 +122,7 @@ class Residual(nn.Module):
         self.shortcut = (
             nn.Identity()
             if inputs == outputs and stride == 1
-            else nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
         )
         self.relu = nn.ReLU()
 
@@ -137,9 +137,7 @@ class DilatedEncoder(nn.Module):
         super().__init__()
         self.stage1 = nn.Sequential(_conv(channels, widths[0], 2), _conv(widths[0], widths[0]))
         self.stage2 = Residual(widths[0], widths[1], stride=2)
-        self.stage3 = nn.Sequential(
-            Residual(widths[1], widths[2], stride=2), Residual(widths[2], widths[2])
-        )
+        self.stage3 = nn.Sequential(Residual(widths[1], widths[2], stride=2), Residual(widths[2], widths[2]))
         self.stage4 = nn.Sequential(
             Residual(widths[2], widths[3], dilation=2), Residual(widths[3], widths[3], dilation=2)
         )
@@ -152,13 +150,9 @@ class DilatedEncoder(nn.Module):
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: 1x1, dilated 3x3 and image pooling side by side, then 1x1."""
 
-    def __init__(
-        self, inputs: int, branch: int, outputs: int, rates: tuple[int, ...] = (2, 4, 6)
-    ) -> None:
+    def __init__(self, inputs: int, branch: int, outputs: int, rates: tuple[int, ...] = (2, 4, 6)) -> None:
         super().__init__()
-        self.point = nn.Sequential(
-            nn.Conv2d(inputs, branch, 1, bias=False), nn.BatchNorm2d(branch), nn.ReLU()
-        )
+        self.point = nn.Sequential(nn.Conv2d(inputs, branch, 1, bias=False), nn.BatchNorm2d(branch), nn.ReLU())
         self.dilated = nn.ModuleList([_conv(inputs, branch, dilation=rate) for rate in rates])
         self.image = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -221,9 +215,7 @@ class CropClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.features = nn.Sequential()
-        for number, (inputs, outputs) in enumerate(
-            zip((channels, *widths[:-1]), widths, strict=True), start=1
-        ):
+        for number, (inputs, outputs) in enumerate(zip((channels, *widths[:-1]), widths, strict=True), start=1):
             if number > 1:
                 self.features.add_module(f"pool{number - 1}", nn.MaxPool2d(2))
             self.features.add_module(f"block{number}", _pair(inputs, outputs))
@@ -259,14 +251,11 @@ BUILTIN: dict[str, Builtin] = {
 def build(name: str) -> nn.Module:
     """The shipped network `name` with its trained weights, on the CPU, in eval mode.
 
-    ValueError for a name that is not in `BUILTIN`.
+    Raises NameNotFoundError for a name that is not in `BUILTIN`.
     """
     if name not in BUILTIN:
-        near = get_close_matches(name, BUILTIN, n=1)
-        raise ValueError(
-            f"no built-in network {name!r}.\n"
-            + (f"  Nearest: {near[0]!r}.\n" if near else "")
-            + f"  All of them: {', '.join(BUILTIN)}."
+        raise NameNotFoundError(
+            f"no built-in network {name!r}.{suggest(name, BUILTIN)}\n  All of them: {', '.join(BUILTIN)}."
         )
     network = BUILTIN[name].constructor()
     network.load_state_dict(load_file(BUILTIN[name].weights))

@@ -199,10 +199,10 @@ def default_layer(layers: Sequence[Layer]) -> Layer:
     """The layer that explanations use where none is named: the end of the encoder.
 
     Of all spatial outputs before the heads, those of smallest area (more than one pixel, unless
-    none has); of those the ones with most channels, and of those the last that ran. Where that
-    layer's parents hand on the same tensor, the outermost of them is named; never the network.
-    A head is a convolution or linear layer whose output no other one reads. Raises
-    LayerNotFoundError where no layer qualifies.
+    none has); of those the whole blocks before their parts (least deep), then the ones with most
+    channels, and then the last that ran. Of several that hand on that same tensor the last beside
+    the one that made it; never the network itself. A head is a convolution or linear layer whose output no
+    other one reads. Raises LayerNotFoundError where no layer qualifies.
     """
     maps = {
         a.path: (math.prod(a.shape[2:]), a)
@@ -216,13 +216,16 @@ def default_layer(layers: Sequence[Layer]) -> Layer:
             f"  The network has {len(layers)} layers: {', '.join(repr(a.path) for a in layers[:8])}."
         )
 
-    def rank(item: tuple[int, Layer]) -> tuple[int, int, int]:
+    def rank(item: tuple[int, Layer]) -> tuple[int, int, int, int]:
         area, layer = item
-        return (-area, (layer.shape or (0, 0))[1], layer.order or 0)
+        return (-area, -layer.depth, (layer.shape or (0, 0))[1], layer.order or 0)
 
     best = max(wide.values(), key=rank)[1]
-    same = [a for _, a in wide.values() if a.tensor == best.tensor and f"{best.path}.".startswith(f"{a.path}.")]
-    return min(same, key=lambda a: a.depth)
+    same = [a for _, a in wide.values() if a.tensor == best.tensor and a.depth == best.depth]
+    made = min(same, key=lambda a: a.order or 0)
+    # An in-place activation beside its convolution hands on that tensor too, and is meant.
+    beside = [a for a in same if a.path.rpartition(".")[0] == made.path.rpartition(".")[0]]
+    return max(beside, key=lambda a: a.order or 0)
 
 
 def layers_of(network: Network, x: Tensor) -> list[Layer]:

@@ -50,7 +50,9 @@ def explain_layers(
     """
     net = open_network(network, device)
     case = make_case(net, image, truth=truth, instances=instances, ignore=ignore)
-    chosen = list(layers) if layers else [a.path for a in blocks(layers_of(net, case.x))]
+    # A layer that runs several times is named with its last call, which is the one in the tree.
+    tree = blocks(layers_of(net, case.x)) if not layers else ()
+    chosen = list(layers) if layers else [f"{a.path}#{a.runs - 1}" if a.runs > 1 else a.path for a in tree]
     if not chosen:
         raise ParameterError(f"{net.name} has no layer with space to explain.")
     method = method or GradCAM()
@@ -71,9 +73,11 @@ def blocks(layers: Sequence[Layer]) -> list[Layer]:
     parents = {a.path.rpartition(".")[0] for a in layers if a.path}
     chosen = [a for a in spatial if a.path in parents and not _holds_block(a, spatial, parents)]
     chosen += [a for a in spatial if a.path not in parents and not any(_inside(a, b) for b in chosen)]
+    tensors = {a.tensor for a in chosen}
     distinct: dict[int | None, Layer] = {}
-    for a in sorted(chosen, key=lambda a: a.depth):
-        distinct.setdefault(a.tensor, a)
+    for a in sorted(spatial, key=lambda a: (a.depth, a.order or 0)):
+        if a.tensor in tensors:
+            distinct.setdefault(a.tensor, a)
     return sorted(distinct.values(), key=lambda a: a.order or 0)
 
 

@@ -152,7 +152,7 @@ def forward(network: Network, x: Tensor) -> Tensor:
 
 def images_at_once(network: Network, case: Case) -> int:
     """How many images of this size go through the network together."""
-    return rows_at_once(case.x[0, 0].numel(), min(16, network.batch or 16))
+    return rows_at_once(case.x.to(network.device), min(16, network.batch or 16))
 
 
 def read_many(given: object) -> list[Source] | None:

@@ -1,0 +1,109 @@
+"""`python -m benchmarks`: the table of costs and agreement, or with --json the same for programs."""
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.cases import Case, smp_unet, streets_unet
+from benchmarks.measure import Row, forward_cost, measure
+from benchmarks.tasks import CONVENTIONS, Task, many_classes, tasks
+
+PEERS = {"captum": "captum", "pytorch-grad-cam": "grad-cam"}
+"""Contestants and the packages that they come in."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks and print them."""
+    asked = _parser().parse_args(arguments)
+    torch.set_num_threads(asked.threads)
+    state = machine(asked.threads, asked.repetitions)
+    groups: list[tuple[Case, list[Row]]] = []
+    for case, work in _plan(asked.network):
+        rows: list[Row] = []
+        for task in work:
+            print(f"{case.name}: {task.name} …", file=sys.stderr, flush=True)
+            rows.append(measure(case, task, asked.repetitions))
+        groups.append((case, rows))
+    if asked.json:
+        rows_ = [row.to_dict() for _, rows in groups for row in rows]
+        print(json.dumps({"machine": state, "conventions": CONVENTIONS, "rows": rows_}, indent=2))
+    else:
+        _show(state, groups)
+    return 0
+
+
+def machine(threads: int, repetitions: int) -> dict[str, Any]:
+    """The state of the machine that the seconds depend on."""
+    from importlib.metadata import version
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **{name: version(package) for name, package in PEERS.items()},
+        "repetitions": repetitions,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--repetitions", type=int, default=3, help="timed runs; seconds are their median (3)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
+    parser.add_argument("--network", choices=("smp", "streets", "both"), default="both", help="which network (both)")
+    return parser
+
+
+def _plan(network: str) -> list[tuple[Case, list[Task]]]:
+    plan: list[tuple[Case, list[Task]]] = []
+    if network != "streets":
+        case = smp_unet()
+        many = smp_unet(classes=150, size=(64, 128), pointwise_head=True)
+        plan += [(case, tasks(case)), (many, many_classes(many))]
+    if network != "smp":
+        case = streets_unet()
+        plan.append((case, tasks(case)))
+    return plan
+
+
+def _show(state: dict[str, Any], groups: list[tuple[Case, list[Row]]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=100, highlight=False)
+    console.print(", ".join(f"{name} {value}" for name, value in state.items()))
+    for case, rows in groups:
+        flops, seconds = forward_cost(case)
+        size = "x".join(map(str, case.x.shape))
+        title = f"{case.name}, input {size}, layer {case.layer}; 1 F = {flops / 1e9:.2f} GFLOP = {seconds:.3f} s"
+        table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+        table.add_column("method")
+        for name in ("seglens F", "s", "captum F", "s", "pgc F", "s", "~ captum", "~ pgc"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(row.task, *_cells(row))
+        console.print(table)
+    console.print("\n".join(CONVENTIONS))
+
+
+def _cells(row: Row) -> list[str]:
+    cells: list[str] = []
+    for name in ("seglens", *PEERS):
+        here = name in row.passes
+        star = "*" if row.extrapolated and name != "seglens" else ""
+        cells += [f"{row.passes[name]:.2f}{star}", f"{row.seconds[name]:.2f}{star}"] if here else ["-", "-"]
+    for name in PEERS:
+        found = row.agreement.get(name)
+        cells.append(f"{found.difference:.0e} {found.correlation:.4f}" if found else "-")
+    return cells
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,62 @@
+"""Make the pictures of the README and the docs again: python docs/make_pictures.py
+
+They come from the built-in scenes and networks alone, take about a minute, and go to docs/pictures/.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+import seglens as sl
+from seglens.datasets import Streets
+
+HERE = Path(__file__).parent / "pictures"
+
+
+def keep(explanations: Sequence[sl.Explanation], name: str, width: int) -> None:
+    """Draw explanations, `width` pixels wide, as a small PNG."""
+    with TemporaryDirectory() as folder, Image.open(sl.save(explanations, Path(folder) / "drawn.png")) as drawn:
+        picture = drawn.convert("RGB")
+    if picture.width > width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+    path = HERE / name
+    # Multiples of 5, white among them: finer steps nobody sees, and the files shrink by half.
+    picture.point(lambda value: round(value / 5) * 5).save(path, optimize=True)
+    print(f"{path.relative_to(HERE.parent)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")
+
+
+def readme(net: sl.Network) -> None:
+    """The first minute: one class; two objects by five methods."""
+    street = Streets(16, (192, 384), seed=3)[1].image
+    keep([one(sl.explain(net, street, "hires-cam", "bicycle"))], "why-bicycle.png", 1100)
+    methods = ("grad-cam", "hires-cam", "layer-cam", "integrated-gradients", "smooth-grad")
+    asked = [sl.Target(name, sl.instance(name, largest=1)) for name in ("bicycle", "motorcycle")]
+    keep([one(sl.explain(net, street, method, target)) for target in asked for method in methods], "methods.png", 1200)
+
+
+def tutorial(net: sl.Network) -> None:
+    """Pictures of docs/tutorials/why-these-pixels.md."""
+    image = Streets(8, seed=99)[0].image
+    road = sl.Target("road", sl.pixel(80, 96), reduce="sum")
+    sky = sl.Target("sky", sl.everything)
+    pixel = [one(sl.explain(net, image, sl.GradCAM("bottleneck", truncate=cut), road)) for cut in (False, True)]
+    keep(pixel, "one-pixel.png", 900)
+    keep([one(sl.explain(net, image, sl.GradCAM("bottleneck"), sky))], "sky-everywhere.png", 1000)
+    keep(list(sl.explain_layers(net, image, sky)), "layers.png", 820)
+
+
+def one(found: sl.Explanation | sl.Explanations) -> sl.Explanation:
+    """The only explanation of one question."""
+    return found if isinstance(found, sl.Explanation) else found[0]
+
+
+if __name__ == "__main__":
+    # Notes stand in the pictures themselves.
+    warnings.simplefilter("ignore", sl.SeglensWarning)
+    HERE.mkdir(exist_ok=True)
+    network = sl.load("streets-unet")
+    readme(network)
+    tutorial(network)
