@@ -42,6 +42,6 @@ def test_maps_of_zeros_are_named():
     values = torch.ones(2, 2, 4, 5)
     values[1, 0] = 0
     with pytest.warns(
-        ZeroMapWarning, match=r"^zero everywhere at enc, .* says nothing: 0 in everything \(image 1 of the batch\)\.$"
+        ZeroMapWarning, match=r"^zero everywhere at enc, .*: 0 in everything \(image 1 of the batch\)\.$"
     ):
         finish(values, bound, bound(Y), Y, layer="enc")
