@@ -91,9 +91,7 @@ def test_the_methods_default_holds_where_the_target_leaves_it_open():
 def test_some_empty_regions_warn_all_raise():
     inside = torch.zeros(2, 6, 7)
     inside[0, 0, 0] = 1
-    with pytest.warns(
-        EmptyRegionWarning, match=r"empty regions, .* NaN: 0 in mask \(image 1 of the batch\)\."
-    ):
+    with pytest.warns(EmptyRegionWarning, match=r"empty regions, .* NaN: 0 in mask \(image 1 of the batch\)\."):
         scores = bound(Target(0, mask(inside)), Target(1, everything))
     assert scores.empty.tolist() == [[False, False], [True, False]]
     assert scores(Y)[1, 0] == 0
