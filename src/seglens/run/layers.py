@@ -67,17 +67,20 @@ def blocks(layers: Sequence[Layer]) -> list[Layer]:
     """The layers worth a panel: those with space that hold no other such layer but plain ones, and run, in order.
 
     A block is a module whose children with space have no children themselves; in a network without blocks, every
-    plain layer. Of several that hand on the same tensor the outermost stands for all; scores themselves are left out.
+    plain layer. Of several that hand on the same tensor one stands for all, and the last block of a stage for the
+    stage; scores themselves are left out.
     """
     spatial = [a for a in layers if a.path and a.spatial and a.order is not None and not a.after_head]
     parents = {a.path.rpartition(".")[0] for a in layers if a.path}
     chosen = [a for a in spatial if a.path in parents and not _holds_block(a, spatial, parents)]
     chosen += [a for a in spatial if a.path not in parents and not any(_inside(a, b) for b in chosen)]
-    tensors = {a.tensor for a in chosen}
+    named = {a.path: a for a in spatial}
     distinct: dict[int | None, Layer] = {}
-    for a in sorted(spatial, key=lambda a: (a.depth, a.order or 0)):
-        if a.tensor in tensors:
-            distinct.setdefault(a.tensor, a)
+    for a in sorted(chosen, key=lambda a: a.depth):
+        # The last block of a stage goes by the stage's name, which is the one that people know.
+        stage = named.get(a.path.rpartition(".")[0])
+        whole = stage is not None and stage.tensor == a.tensor and stage.order == (a.order or 0) + 1
+        distinct.setdefault(a.tensor, stage if stage is not None and whole else a)
     return sorted(distinct.values(), key=lambda a: a.order or 0)
 
 
