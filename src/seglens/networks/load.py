@@ -111,7 +111,7 @@ def _from_file(path: Path, trust: bool, constructor: Constructor | None, given: 
 
 
 def _loader(path: Path) -> Any:
-    for module in ("exported", "scripted", "weights"):
+    for module in ("exported", "scripted", "checkpoint"):
         import_module(f"seglens.networks.{module}")
     suffix = path.suffix.lower().removeprefix(".")
     if suffix in ("toml", "json"):

@@ -12,7 +12,7 @@ from torch import nn
 
 from seglens.core.errors import GuessWarning, NetworkError, UnsafeFileError
 from seglens.networks.loaded import Request
-from seglens.networks.weights import construct, into, load_checkpoint, load_safetensors
+from seglens.networks.checkpoint import construct, into, load_checkpoint, load_safetensors
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
