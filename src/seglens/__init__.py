@@ -17,7 +17,6 @@ from seglens.core.method import METHODS, Method
 from seglens.core.network import Network
 from seglens.core.region_text import parse_region
 from seglens.core.regions import (
-    Region,
     border,
     box,
     confused,
@@ -31,6 +30,7 @@ from seglens.core.regions import (
     truth,
 )
 from seglens.core.targets import Channel, Target, Targets, channel
+from seglens.core.view import Region
 from seglens.methods import (
     GradCAM,
     GradCAMPlusPlus,

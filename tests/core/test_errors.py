@@ -7,7 +7,7 @@ import pytest
 
 from seglens.core import errors
 from seglens.core.errors import MissingExtraError, SeglensError, SeglensWarning, missing_extra, nearest, suggest
-from seglens.core.regions import components
+from seglens.core.masks import components
 
 KNOWN = ["encoder.block3", "encoder.block4", "head", "Head"]
 

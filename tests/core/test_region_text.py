@@ -7,18 +7,7 @@ from hypothesis import strategies as st
 
 from seglens.core.errors import RegionError
 from seglens.core.region_text import parse_region
-from seglens.core.regions import (
-    border,
-    box,
-    confused,
-    everything,
-    instance,
-    outside,
-    pixel,
-    polygon,
-    predicted,
-    truth,
-)
+from seglens.core.regions import border, box, confused, everything, instance, outside, pixel, polygon, predicted, truth
 
 labels = st.one_of(
     st.sampled_from(

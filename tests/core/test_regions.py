@@ -11,24 +11,22 @@ from torch import nn
 
 from seglens.core.errors import ClassNotFoundError, RegionError, ShapeError
 from seglens.core.frame import Frame
+from seglens.core.masks import grown
 from seglens.core.network import Network
 from seglens.core.regions import (
-    Region,
-    View,
     border,
     box,
     confused,
     everything,
-    grown,
     instance,
     mask,
     outside,
     pixel,
     polygon,
     predicted,
-    resolve,
     truth,
 )
+from seglens.core.view import Region, View, resolve
 
 NET = Network(module=nn.Identity(), classes=None)
 RNG = np.random.default_rng(0)

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from seglens.core.errors import GuessWarning, NetworkError, UnsafeFileError
-from seglens.networks.loaded import Request
 from seglens.networks.checkpoint import construct, into, load_checkpoint, load_safetensors
+from seglens.networks.loaded import Request
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -18,7 +18,8 @@ from seglens.core.images import expand_paths
 from seglens.core.labels import read_mask
 from seglens.core.network import Network
 from seglens.core.region_text import parse_region
-from seglens.core.regions import Region, mask
+from seglens.core.regions import mask
+from seglens.core.view import Region
 from seglens.run.pairs import paired
 from seglens.run.results import ResultFolder, Written, check_format, formats
 from seglens.run.several import Given, Outcome, Question, explain_all

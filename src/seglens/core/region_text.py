@@ -7,7 +7,7 @@ from typing import Any
 
 from seglens.core import regions
 from seglens.core.errors import RegionError, suggest
-from seglens.core.regions import Region
+from seglens.core.view import Region
 
 Reader = Callable[[Path], Any]
 

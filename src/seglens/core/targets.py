@@ -13,7 +13,8 @@ from torch import Tensor
 from seglens.core.errors import EmptyRegionError, EmptyRegionWarning, ParameterError, RegionError, ShapeError
 from seglens.core.frame import Frame, resize
 from seglens.core.network import OFS, Network, Of, upsampled
-from seglens.core.regions import Region, View, predicted, resolve
+from seglens.core.regions import predicted
+from seglens.core.view import Region, View, resolve
 
 
 @dataclass(frozen=True, slots=True)

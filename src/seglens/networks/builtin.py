@@ -48,6 +48,7 @@ class Encoder(nn.Module):
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four blocks' outputs, finest first."""
         one = self.block1(x)
         two = self.block2(self.pool(one))
         three = self.block3(self.pool(two))
@@ -65,6 +66,7 @@ class Decoder(nn.Module):
         self.block1 = _pair(widths[1] + widths[0], widths[0])
 
     def forward(self, x: Tensor, skips: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        """Decoded features at full size, from the bottleneck and the encoder's skips."""
         blocks = (self.block1, self.block2, self.block3, self.block4)
         for block, skip in zip(reversed(blocks), reversed(skips), strict=True):
             x = block(torch.cat([_resized(x, skip), skip], 1))
@@ -97,6 +99,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits [B K H W] for images [B 3 H W]. Raises ShapeError where the divisor does not fit."""
         height, width = x.shape[-2:]
         if height % self.divisor or width % self.divisor:
             fit = tuple(-(-side // self.divisor) * self.divisor for side in (height, width))
@@ -127,6 +130,7 @@ class Residual(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Same size as x, less its stride."""
         return self.relu(self.shortcut(x) + self.conv2(self.conv1(x)))
 
 
@@ -143,6 +147,7 @@ class DilatedEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Fine (stride 2) and coarse (stride 8) features."""
         fine = self.stage1(x)
         return fine, self.stage4(self.stage3(self.stage2(fine)))
 
@@ -167,6 +172,7 @@ class ASPP(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Context at several rates and of the whole image, at the input's size."""
         scales = [self.point(x), *(branch(x) for branch in self.dilated)]
         return self.project(torch.cat([*scales, self.image(x).expand_as(scales[0])], 1))
 
@@ -195,6 +201,7 @@ class DilatedNet(nn.Module):
         self.head = nn.Conv2d(decoder, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits [B K H W] for images [B 3 H W] of any size."""
         fine, coarse = self.encoder(x)
         merged = torch.cat([_resized(self.aspp(coarse), fine), fine], 1)
         return _resized(self.head(self.decoder(merged)), x)
@@ -223,6 +230,7 @@ class CropClassifier(nn.Module):
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits [B K] for crops [B 3 H W]."""
         return self.head(self.pool(self.features(x)).flatten(1))
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from seglens.core.errors import MissingExtraError
 from seglens.core.images import Source
+from seglens.core.masks import components
 from seglens.core.network import upsampled
-from seglens.core.regions import components
 from seglens.run.questions import NetworkSource, forward, make_case, open_network
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanations
 from seglens.core.images import Source
-from seglens.core.regions import Region
 from seglens.core.targets import Channel, Target
+from seglens.core.view import Region
 from seglens.methods.grad_cam import GradCAM
 from seglens.run.explain import explain
 from seglens.run.questions import NetworkSource

@@ -18,8 +18,8 @@ from seglens.core.explanation import Explanation
 from seglens.core.method import METHODS, Method
 from seglens.core.network import Network, Of, upsampled
 from seglens.core.parameters import parameters
-from seglens.core.regions import Region
 from seglens.core.targets import Target, Targets, channel
+from seglens.core.view import Region
 from seglens.run.explain import Failure, Precision, explain_each
 from seglens.run.layers import blocks, explain_layers, layer_tree
 from seglens.run.questions import Case, at_layer, forward, make_case, most_frequent, name_of_method, targets_for
