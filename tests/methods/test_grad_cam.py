@@ -269,7 +269,7 @@ def test_truncated_to_what_the_region_sees(region, layer):
     assert bool(seen.any())
     assert not bool(seen.all())
     target = Target(1, box(*region))
-    with pytest.warns(ReachWarning, match=rf"map at {layer} reaches beyond .*: \d+% of 1 in box\(.*\) lies there"):
+    with pytest.warns(ReachWarning, match=rf"map at {layer} reaches beyond .* can see \(\d+% of 1 in box\(.*\)\)"):
         whole = GradCAM(str(layer))(net, x, target).extras["coarse"][0, 0]
     cut = GradCAM(str(layer), truncate=True)(net, x, target).extras["coarse"][0, 0]
     assert bool((whole[~seen] > 0).any())
@@ -288,7 +288,7 @@ def test_reach_is_each_regions_own():
     seen = support(net, 3, x, (2, 2, 3, 3))
     coarse = found.extras["coarse"][0, 1]
     share = coarse[~seen].sum() / coarse.sum()
-    assert f"its region can see: {share:.0%} of 0 in pixel(2, 2) lies there" in str(caught[0].message)
+    assert f"its region can see ({share:.0%} of 0 in pixel(2, 2))" in str(caught[0].message)
 
 
 @pytest.mark.parametrize("layer", ["0", "2"])

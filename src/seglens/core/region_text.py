@@ -37,7 +37,8 @@ def parse_region(text: str, read_mask: Reader | None = None) -> Region:
         if isinstance(wrong, RegionError):
             raise
         shown = text if len(text) < 80 else text[:77] + "..."
-        raise RegionError(f"cannot read the region {shown!r}: {wrong}.\n{_HELP}") from wrong
+        reason = wrong.msg if isinstance(wrong, SyntaxError) else wrong
+        raise RegionError(f"cannot read the region {shown!r}: {reason}.\n{_HELP}") from wrong
 
 
 _HELP = (

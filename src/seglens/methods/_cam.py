@@ -104,7 +104,7 @@ def _warn_of_reach(coarse: Tensor, seen: Tensor, scores: Scores, layer: str) -> 
         shares = [f"{share:.0%} of {scores.items[t]}" for t, share in enumerate(beyond[b].tolist()) if share > 0.01]
         more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
         message = (
-            f"the map at {layer} reaches beyond what its region can see: {', '.join(shares[:3])}{more} lies there"
+            f"the map at {layer} reaches beyond what its region can see ({', '.join(shares[:3])}{more})"
             f"{of_image(b, beyond.shape[0])}. The weights come from the region, the activations from everywhere; "
             "the parameter truncate cuts it there."
         )

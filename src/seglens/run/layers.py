@@ -50,9 +50,7 @@ def explain_layers(
     """
     net = open_network(network, device)
     case = make_case(net, image, truth=truth, instances=instances, ignore=ignore)
-    # A layer that runs several times is named with its last call, which is the one in the tree.
-    tree = blocks(layers_of(net, case.x)) if not layers else ()
-    chosen = list(layers) if layers else [f"{a.path}#{a.runs - 1}" if a.runs > 1 else a.path for a in tree]
+    chosen = list(layers) if layers else names_of_blocks(layers_of(net, case.x))
     if not chosen:
         raise ParameterError(f"{net.name} has no layer with space to explain.")
     method = method or GradCAM()
@@ -82,6 +80,11 @@ def blocks(layers: Sequence[Layer]) -> list[Layer]:
         whole = stage is not None and stage.tensor == a.tensor and stage.order == (a.order or 0) + 1
         distinct.setdefault(a.tensor, stage if stage is not None and whole else a)
     return sorted(distinct.values(), key=lambda a: a.order or 0)
+
+
+def names_of_blocks(layers: Sequence[Layer]) -> list[str]:
+    """The blocks by name; one that runs several times with its last call, which is the one in the tree."""
+    return [f"{a.path}#{a.runs - 1}" if a.runs > 1 else a.path for a in blocks(layers)]
 
 
 def _holds_block(a: Layer, spatial: Sequence[Layer], parents: set[str]) -> bool:

@@ -21,7 +21,7 @@ from seglens.core.parameters import parameters
 from seglens.core.targets import Target, Targets, channel
 from seglens.core.view import Region
 from seglens.run.explain import Failure, Precision, explain_each
-from seglens.run.layers import blocks, explain_layers, layer_tree
+from seglens.run.layers import explain_layers, layer_tree, names_of_blocks
 from seglens.run.questions import Case, at_layer, forward, make_case, most_frequent, name_of_method, targets_for
 
 EVERY_IMAGE = (ClassNotFoundError, LayerNotFoundError, NameNotFoundError, MissingExtraError, ParameterError)
@@ -147,7 +147,7 @@ def _panel(
     cost: bool,
 ) -> Iterator[list[Explanation] | Failure]:
     """One method at every block of the network, block by block."""
-    paths = [a.path for a in blocks(layer_tree(network, given.image))]
+    paths = names_of_blocks(layer_tree(network, given.image))
     plain = type(method) is METHODS["grad-cam"] and not getattr(method, "truncate", False)
     if plain and precision is None and not cost:
         # All layers from one pass for each target.
