@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from seglens.core.classes import ClassTable
 from seglens.core.errors import (
     ClassNotFoundError,
     EmptyRegionError,
@@ -163,3 +164,10 @@ def test_units_have_numbers():
 def test_what_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_bare_class_of_an_output_without_space_has_no_region():
+    flat = torch.zeros(2, 3)
+    classifier = Network(module=nn.Identity(), classes=ClassTable(("road", "car", "sky")))
+    scores = Targets.of("car").bind(classifier, torch.zeros(2, 3, 6, 7), flat)
+    assert str(scores.items[0]) == "car"

@@ -132,6 +132,9 @@ class Targets:
                 sums[index] = sums.get(index, 0.0) + weight
             terms.append(sums)
         masks = self._masks(network, x, y.detach(), items)
+        if masks is None:
+            # A bare class asked of an output without space is asked of the whole image.
+            items = tuple(replace(t, region=None) for t in items)
         return Scores(network=network, items=items, terms=tuple(terms), masks=masks, grid=tuple(x.shape[2:]))
 
     def _masks(self, network: Network, x: Tensor, y: Tensor, items: Sequence[Target]) -> Tensor | None:
