@@ -20,6 +20,7 @@ from seglens.core.maps import Maps
 from seglens.core.method import Method
 from seglens.core.network import Network, is_out_of_memory, upsampled
 from seglens.core.targets import empty_region
+from seglens.networks.layers import default_layer_of
 from seglens.run.questions import (
     Asked,
     Case,
@@ -70,7 +71,8 @@ def explain(
     target: a class (asked where it is predicted), a Target, several of them, or None for the class that covers most.
     truth, instances: true labels and instance ids of the image's own size, for regions that need them.
     precision: run the network under autocast of that type; maps stay float32.
-    cost: count floating-point operations and time (one more forward pass, which is not counted).
+    cost: count floating-point operations and time of the method (one more forward pass, and the one that finds a
+    default layer, are not counted).
 
     One Explanation for one image and one target, else Explanations: all targets of the first image, then of the next.
     Raises SeglensError (EmptyRegionError, ImageError, …) where any image cannot be explained; `explain_each` goes on.
@@ -116,10 +118,15 @@ def explain_each(
     """
     chosen = method_of(method)
     waiting: list[Case] = []
+    settled = network
 
     def flush() -> Iterator[list[Explanation] | Failure]:
+        nonlocal settled
         cases, waiting[:] = list(waiting), []
-        yield from _explain_cases(network, cases, chosen, target, ignore, precision, cost)
+        if cases:
+            # Found with the first image, for all of them.
+            settled = _with_default_layer(settled, cases[0], chosen)
+            yield from _explain_cases(settled, cases, chosen, target, ignore, precision, cost)
 
     for i, image in enumerate(images):
         try:
@@ -140,6 +147,17 @@ def explain_each(
             yield from flush()
         waiting.append(case)
     yield from flush()
+
+
+def _with_default_layer(network: Network, case: Case, method: Method) -> Network:
+    """The network with its default layer found, where the method reads a layer and nobody named one."""
+    if network.default_layer is not None or getattr(method, "layer", "") is not None:
+        return network
+    try:
+        return network.with_(default_layer=default_layer_of(network, case.x))
+    except SeglensError:
+        # The method meets the same fault on each image, and says it there.
+        return network
 
 
 def _alike(a: Case, b: Case) -> bool:
