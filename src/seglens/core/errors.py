@@ -69,11 +69,19 @@ class MissingExtraError(SeglensError, ImportError):
 
 
 class SeglensWarning(UserWarning):
-    """Base of all warnings of seglens. `image`: the place in the batch that it concerns, None for all of it."""
+    """Base of all warnings of seglens.
 
-    def __init__(self, message: str, image: int | None = None) -> None:
+    image: the place in the batch that it concerns, None for all of it. layer: likewise, of several layers.
+    """
+
+    def __init__(self, message: str, image: int | None = None, layer: str | None = None) -> None:
         super().__init__(message)
         self.image = image
+        self.layer = layer
+
+    def concerns(self, image: int, layer: str | None) -> bool:
+        """Whether it speaks of the explanation of that image at that layer."""
+        return self.image in (None, image) and self.layer in (None, layer)
 
 
 class EmptyRegionWarning(SeglensWarning):

@@ -58,7 +58,7 @@ def finish(
             message += (
                 " Nothing there speaks for the target; another layer may, and relu=False shows what speaks against."
             )
-        warnings.warn(ZeroMapWarning(message, b), stacklevel=3)
+        warnings.warn(ZeroMapWarning(message, b, layer), stacklevel=3)
     return Maps(
         values=values,
         scores=scores,

@@ -59,12 +59,11 @@ def class_activation(
 def warn_of_head(found: Slopes, i: int, layer: str) -> None:
     """Say so where averaged gradients at a layer are but the weights of the head that it feeds."""
     if found.feeds_head(i):
-        warnings.warn(
+        message = (
             f"layer {layer!r} feeds a linear 1×1 head: averaged gradients there are that head's weights, so the "
-            "map is the rectified logit map, rescaled. Choose an earlier layer, such as the end of the encoder.",
-            LinearHeadWarning,
-            stacklevel=4,
+            "map is the rectified logit map, rescaled. Choose an earlier layer, such as the end of the encoder."
         )
+        warnings.warn(LinearHeadWarning(message, layer=layer), stacklevel=4)
 
 
 def check_space(network: Network, layer: str, a: Tensor, x: Tensor) -> None:

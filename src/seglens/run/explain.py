@@ -219,7 +219,7 @@ def _explain_batch(
             # Alone this image would have been refused: the company it comes in makes no difference.
             found.append(Failure(case.picture.name, empty_region(maps.scores.items)))
             continue
-        own = [text for text, image in notes if image in (None, b)]
+        own = [str(note) for note in notes if note.concerns(b, maps.layer)]
         found.append(as_explanations(network, case, method, maps, b, own, price))
     return found
 

@@ -57,8 +57,12 @@ def explain_layers(
     with noted() as notes:
         targets = targets_for(target, [case], net, ignore)
         found = grad_cam_at_layers(net, case.x, targets, chosen, method)
-    said = [text for text, _ in notes]
-    return Explanations([as_explanations(net, case, method, maps, 0, said, None)[0] for maps in found])
+    return Explanations(
+        [
+            as_explanations(net, case, method, m, 0, [str(n) for n in notes if n.concerns(0, m.layer)], None)[0]
+            for m in found
+        ]
+    )
 
 
 def blocks(layers: Sequence[Layer]) -> list[Layer]:

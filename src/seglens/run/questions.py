@@ -97,19 +97,19 @@ def make_case(
             labels = frame.to_grid(labels, 0 if ignore is None else ignore)
         if instances is not None:
             ids = frame.to_grid(read_labels(instances, None, None), 0)
-    return Case(picture, x, frame, labels, ids, (*picture.notes, *(text for text, _ in notes)))
+    return Case(picture, x, frame, labels, ids, (*picture.notes, *map(str, notes)))
 
 
 @contextmanager
-def noted() -> Generator[list[tuple[str, int | None]]]:
-    """Note the warnings of seglens, as (text, image of the batch), and pass all warnings on at the end."""
-    notes: list[tuple[str, int | None]] = []
+def noted() -> Generator[list[SeglensWarning]]:
+    """Note the warnings of seglens, each once, and pass all warnings on at the end."""
+    notes: list[SeglensWarning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield notes
     for w in caught:
-        if isinstance(w.message, SeglensWarning) and (note := (str(w.message), w.message.image)) not in notes:
-            notes.append(note)
+        if isinstance(w.message, SeglensWarning) and str(w.message) not in map(str, notes):
+            notes.append(w.message)
     for w in caught:
         warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
