@@ -229,6 +229,15 @@ def test_memory_halves_and_results_stay():
     assert "Use a smaller image" in str(failed.error)
 
 
+@pytest.mark.filterwarnings("ignore::seglens.core.errors.MemoryWarning")
+def test_memory_that_runs_out_before_a_layer_is_found_fails_each_image():
+    net = network()
+    starved = sl.load(Hungry(net.module, 0), classes=NAMES, convention=net.convention)
+    outcomes = list(sl.explain_each(starved, [picture(), picture()], "grad-cam", sl.Target("car")))
+    assert len(outcomes) == 2
+    assert all("Use a smaller image" in str(o.error) for o in outcomes)
+
+
 def test_cost_is_counted_and_repeats():
     asked = (network(), picture(), sl.Saliency(), [sl.Target("car"), sl.Target("sky", sl.pixel(1, 1))])
     first, again = (sl.explain(*asked, cost=True)[0].cost for _ in range(2))

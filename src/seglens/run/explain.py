@@ -155,7 +155,9 @@ def _with_default_layer(network: Network, case: Case, method: Method) -> Network
         return network
     try:
         return network.with_(default_layer=default_layer_of(network, case.x))
-    except SeglensError:
+    except (SeglensError, RuntimeError, MemoryError) as failed:
+        if not isinstance(failed, SeglensError) and not is_out_of_memory(failed):
+            raise
         # The method meets the same fault on each image, and says it there.
         return network
 
