@@ -15,6 +15,7 @@ from seglens.core.labels import read_labels, read_mask
 from seglens.core.maps import Maps
 from seglens.core.method import METHODS, Method
 from seglens.core.network import Network
+from seglens.core.progress import watching
 from seglens.core.region_text import parse_region
 from seglens.core.regions import (
     border,
@@ -108,4 +109,5 @@ __all__ = [
     "read_mask",
     "save",
     "truth",
+    "watching",
 ]

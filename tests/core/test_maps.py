@@ -22,7 +22,7 @@ def test_types_and_units():
     maps = finish(Y[:, :1].clone().requires_grad_(), bound, bound(Y), Y, layer="a", extras={"n": Y})
     assert maps.values.dtype == maps.score.dtype == torch.float32
     assert not maps.values.requires_grad
-    assert (maps.layer, maps.signed, maps.per_input) == ("a", True, False)
+    assert (maps.layer, maps.signed, maps.unit) == ("a", True, "{score}")
     assert maps.extras["n"] is Y
 
 

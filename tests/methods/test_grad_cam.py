@@ -56,7 +56,7 @@ def test_equation_1_of_the_paper(layer, reduce):
         full = interpolate(coarse[:, None], size=(8, 8), mode="bilinear", align_corners=False)[:, 0]
         torch.testing.assert_close(found.values[:, t], full.float())
     assert not found.signed
-    assert not found.per_input
+    assert found.unit == "{score}"
 
 
 @pytest.mark.parametrize("of", ["probabilities", "log-probabilities"])

@@ -16,7 +16,7 @@ def test_closed_form_of_a_convolution():
     found = InputXGradient()(net, x, Target(2, pixel(4, 2)))
     torch.testing.assert_close(found.values[:, 0], expected.float())
     assert found.signed
-    assert not found.per_input
+    assert found.unit == "{score}"
 
 
 def test_sums_to_the_score_without_bias():

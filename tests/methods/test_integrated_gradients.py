@@ -112,7 +112,7 @@ def test_without_multiplication_it_is_grid_saliencys_equation_4():
     total = sum(gradient(lambda v: score(net.module(v), 1), x * (k + 0.5) / steps) for k in range(steps))
     found = IntegratedGradients(nodes=20, multiply_by_inputs=False)(net, x, asked(1))
     torch.testing.assert_close(found.values[:, 0].double(), (total / steps).abs().sum(1), rtol=1e-4, atol=1e-6)
-    assert found.per_input
+    assert found.unit == "{score} per unit of input"
     assert not found.signed
     assert "completeness-gap" not in found.extras
 

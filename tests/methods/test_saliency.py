@@ -28,7 +28,7 @@ def test_gradient_of_a_convolution_is_its_kernel(how):
     found = Saliency(how)(net, pictures(1, 2, 8, 8), Target(2, pixel(4, 2)))
     torch.testing.assert_close(found.values[:, 0], REDUCTIONS[how](expected).float())
     assert found.values.dtype == torch.float32
-    assert found.per_input
+    assert found.unit == "{score} per unit of input"
     assert found.signed == (how == "signed")
 
 

@@ -17,6 +17,7 @@ from seglens.core.explanation import Explanation, save
 from seglens.core.images import expand_paths
 from seglens.core.labels import read_mask
 from seglens.core.network import Network
+from seglens.core.progress import watching
 from seglens.core.region_text import parse_region
 from seglens.core.regions import mask
 from seglens.core.view import Region
@@ -156,7 +157,7 @@ def explain(
         _check_classes(net, [*labels, against])
         report = _Report(net.name, network, json, quiet)
         try:
-            with show.Steps(len(files) * len(methods), json or quiet) as steps:
+            with show.Steps(len(files) * len(methods), json or quiet) as steps, watching(steps.within):
                 for outcome in explain_all(
                     net,
                     given,
@@ -327,7 +328,8 @@ def _lines(explanations: Sequence[Explanation]) -> list[str]:
     for e in explanations[:_LINES]:
         layer = f" at {e.layer}" if e.layer else ""
         cost = f", {e.cost.passes:.2f} F, {e.cost.seconds:.2f} s" if e.cost is not None else ""
-        lines.append(f"  {e.method}{layer}: {e.target}, score {show.number(e.score)} ({e.of}){cost}")
+        score = f", score {show.number(e.score)}" if np.isfinite(e.score) else ""
+        lines.append(f"  {e.method}{layer}: {e.target}{score} ({e.of}){cost}")
     if len(explanations) > _LINES:
         lines.append(f"  and {len(explanations) - _LINES} more")
     return lines

@@ -128,6 +128,7 @@ class Steps:
         )
         self._task = self._bar.add_task("", total=total)
         self._begun = False
+        self._what = ""
 
     def __enter__(self) -> "Steps":
         self._bar.start()
@@ -141,7 +142,12 @@ class Steps:
         if self._begun:
             self._bar.advance(self._task)
         self._begun = True
+        self._what = what
         self._bar.update(self._task, description=what)
+
+    def within(self, what: str, done: int, total: int) -> None:
+        """How far the piece of work has come: a listener for `seglens.core.progress`."""
+        self._bar.update(self._task, description=f"{self._what} · {what} {done}/{total}")
 
     @contextmanager
     def aside(self) -> Generator[None]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seglens.core.errors import MemoryWarning, SeglensError
 from seglens.core.network import is_out_of_memory
+from seglens.core.progress import tell
 
 T = TypeVar("T")
 
@@ -25,12 +26,12 @@ def rows_at_once(x: Tensor, most: int = 32) -> int:
     return max(1, min(most, pixels // max(x[:, 0].numel(), 1)))
 
 
-def in_batches(n: int, size: int, work: Callable[[int, int], T]) -> Iterator[T]:
+def in_batches(n: int, size: int, work: Callable[[int, int], T], what: str = "") -> Iterator[T]:
     """`work(start, stop)` over 0..n in slices of at most `size`, in order.
 
     Where memory runs out the slice is halved and tried again, with a MemoryWarning that says so; the smaller size
     is kept for the rest. Raises SeglensError where even one does not fit. `work` must not have changed anything
-    when it runs out of memory.
+    when it runs out of memory. `what`: under which name progress is told; without a name it is not.
     """
     start = 0
     while start < n:
@@ -49,6 +50,8 @@ def in_batches(n: int, size: int, work: Callable[[int, int], T]) -> Iterator[T]:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             continue
+        if what:
+            tell(what, stop, n)
         yield result
         start = stop
 

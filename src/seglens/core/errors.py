@@ -56,6 +56,10 @@ class CaptureError(SeglensError, RuntimeError):
     """A layer that cannot be tapped, or that never ran."""
 
 
+class RectifierError(CaptureError):
+    """No rectifier whose gradient could be changed: there is no guided back-propagation of this network."""
+
+
 class NonFiniteError(SeglensError, ArithmeticError):
     """The network gave NaN or infinity."""
 
@@ -122,6 +126,14 @@ class MemoryWarning(SeglensWarning):
 
 class DegenerateImageWarning(SeglensWarning):
     """An image was changed to fit the network in a way that may matter (padded to its stride, say)."""
+
+
+class WeakDependenceWarning(SeglensWarning):
+    """A map hangs more on the picture and the architecture than on what the network learned."""
+
+
+class DisagreementWarning(SeglensWarning):
+    """Methods asked the same question point to different places."""
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

@@ -34,7 +34,10 @@ class Explanation:
     target: the question in words, such as ``rider in predicted(rider)``. channel: its first class or unit, in words.
     region: bool [H W], the resolved request mask; None for networks without space.
     prediction: predicted class of each pixel, [H W]; None where the network has no classes or labels overlap.
-    score: the number that was explained. of: 'logits', 'probabilities' or 'log-probabilities'. unit: of the map.
+    truth: true label of each pixel, [H W]; None where none was given. label: index of the target's first class; None
+    for units that are no classes, and for methods that take no target.
+    score: the number that was explained; NaN for methods that take no target. of: 'logits', 'probabilities' or
+    'log-probabilities'. unit: of the map.
     signed: whether negative values of the map mean 'speaks against' (else the map is never negative).
     classes: the class table. network: its name. notes: warnings raised on the way. cost: None unless asked for.
     extras: further results by name (curves, gaps, weights), arrays. provenance: versions, device, file names.
@@ -53,6 +56,8 @@ class Explanation:
     channel: str = ""
     region: NDArray[np.bool_] | None = None
     prediction: NDArray[np.int64] | None = None
+    truth: NDArray[np.int64] | None = None
+    label: int | None = None
     signed: bool = True
     classes: ClassTable | None = None
     notes: tuple[str, ...] = ()
@@ -82,7 +87,8 @@ class Explanation:
 
     def __str__(self) -> str:
         where = f" at {self.layer}" if self.layer else ""
-        return f"{self.method}{where}: {self.target}, score {self.score:.4g} ({self.of}), {self.network}"
+        score = f", score {self.score:.4g}" if self.score == self.score else ""
+        return f"{self.method}{where}: {self.target}{score} ({self.of}), {self.network}"
 
 
 class Explanations(Sequence[Explanation]):
@@ -150,7 +156,7 @@ def _in_notebook(explanations: Sequence[Explanation]) -> str | None:
         return None
 
 
-_ARRAYS = ("map", "image", "region", "prediction")
+_ARRAYS = ("map", "image", "region", "prediction", "truth")
 _PLAIN = ("method", "target", "score", "of", "unit", "network", "layer", "channel", "signed")
 
 
@@ -164,6 +170,7 @@ def _write_raw(explanations: Sequence[Explanation], path: Path) -> None:
         for name, array in e.extras.items():
             arrays[f"{i}/extras/{name}"] = np.asarray(array)
         head: dict[str, Any] = {name: getattr(e, name) for name in _PLAIN}
+        head["label"] = e.label
         head["parameters"] = dict(e.parameters)
         head["notes"] = list(e.notes)
         head["provenance"] = dict(e.provenance)
@@ -211,6 +218,7 @@ def _from_stored(i: int, plain: dict[str, Any], stored: Mapping[str, NDArray[Any
     prefix = f"{i}/extras/"
     fields: dict[str, Any] = {name: stored.get(f"{i}/{name}") for name in _ARRAYS}
     fields.update((name, plain[name]) for name in (*_PLAIN, "parameters", "provenance"))
+    fields["label"] = plain.get("label")
     fields["notes"] = tuple(plain["notes"])
     fields["cost"] = Cost(*plain["cost"]) if plain["cost"] else None
     fields["classes"] = ClassTable.from_dict(plain["classes"]) if plain["classes"] else None

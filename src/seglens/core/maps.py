@@ -10,6 +10,9 @@ from torch import Tensor
 from seglens.core.errors import ZeroMapWarning
 from seglens.core.targets import Scores, of_image
 
+SCORE, PER_INPUT = "{score}", "{score} per unit of input"
+"""Units of maps: that of the score itself, and that of its derivative by the network's input."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maps:
@@ -18,8 +21,8 @@ class Maps:
     values: float32 [B T *grid] in units of score; NaN where the region is empty. scores: the targets as bound, with
     their masks. score: [B T], what is explained. output: raw output [B K *space'] for the batch.
     layer: the layer read, None for the input. signed: whether negative values mean 'speaks against'.
-    per_input: whether the unit is score per unit of the network's input, instead of score.
-    extras: further results by name, each [B T …].
+    unit: of the values, '{score}' standing for the unit of the score. extras: further results by name, each [B T …].
+    pictures: further results on the input grid, each [B T *grid]: floating ones are values, whole ones are labels.
     """
 
     values: Tensor
@@ -28,8 +31,9 @@ class Maps:
     output: Tensor
     layer: str | None = None
     signed: bool = True
-    per_input: bool = False
+    unit: str = SCORE
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    pictures: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 def finish(
@@ -40,8 +44,9 @@ def finish(
     *,
     layer: str | None = None,
     signed: bool = True,
-    per_input: bool = False,
+    unit: str = SCORE,
     extras: Mapping[str, Tensor] | None = None,
+    pictures: Mapping[str, Tensor] | None = None,
 ) -> Maps:
     """Close a method's work: float32, NaN for empty regions, a warning for maps that are zero everywhere."""
     values = values.detach().float()
@@ -66,6 +71,7 @@ def finish(
         output=output.detach(),
         layer=layer,
         signed=signed,
-        per_input=per_input,
+        unit=unit,
         extras=dict(extras or {}),
+        pictures=dict(pictures or {}),
     )

@@ -15,6 +15,7 @@ class Method(Protocol):
 
     Registered under its paper's name. Dataclass fields are its parameters (`core.parameters` describes them); a field
     `layer` means that it reads a layer. It keeps no state, and leaves network, input and random state as they were.
+    One whose map does not hang on a target has a class attribute or property `takes_target` that is False.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -22,6 +23,11 @@ class Method(Protocol):
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
         """x [B C *grid] as the module takes it. Raises EmptyRegionError, ShapeError, NonFiniteError and others."""
         ...
+
+
+def takes_target(method: object) -> bool:
+    """Whether a method explains a score. One that shows the network as it is says so by `takes_target = False`."""
+    return bool(getattr(method, "takes_target", True))
 
 
 METHODS: Registry[type[Method]] = Registry("method", "seglens.methods")

@@ -83,6 +83,18 @@ class Slopes:
         for t in sorted(left):
             yield t, self._one(t)
 
+    def alone(self) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+        """As `each`, in order, and every target by a reverse pass of its own.
+
+        For gradients that are not linear in the score, because a rule of the reverse pass was changed.
+        """
+        for t in range(len(self)):
+            yield t, self._one(t)
+
+    def nodes(self) -> Iterator[Any]:
+        """The nodes of the autograd graph from the output to `at`: what a reverse pass runs through."""
+        return _nodes(self._y.grad_fn, None)
+
     def linear(self, reduce: Callable[..., Tensor]) -> Tensor:
         """[B T …]: `reduce(*derivatives)` of every target, where `reduce` is linear in each image's derivatives.
 

@@ -55,12 +55,13 @@ def channel(name: str | int) -> Channel:
 class Target:
     """One question: the score of `channel` over `region`.
 
-    channel: a class name or index, a latent unit, or a contrast. region: None for every pixel, and for networks
-    without space. of: what is read; None is the method's own default. reduce: 'mean' over the region (the map then
-    does not grow with it), or 'sum' as in the papers.
+    channel: a class name or index, a latent unit, or a contrast; None for methods that show the network without a
+    question, whose score is then NaN. region: None for every pixel, and for networks without space. of: what is read;
+    None is the method's own default. reduce: 'mean' over the region (the map then does not grow with it), or 'sum' as
+    in the papers.
     """
 
-    channel: str | int | Channel
+    channel: str | int | Channel | None
     region: Region | None = None
     of: Of | None = None
     reduce: Literal["mean", "sum"] = "mean"
@@ -77,11 +78,15 @@ class Target:
 
     @property
     def terms(self) -> Channel:
-        """The channel as a linear combination."""
+        """The channel as a linear combination; of nothing where there is none."""
+        if self.channel is None:
+            return Channel(())
         return self.channel if isinstance(self.channel, Channel) else channel(self.channel)
 
     def __str__(self) -> str:
         where = f" in {self.region}" if self.region is not None else ""
+        if self.channel is None:
+            return f"no class{where}"
         return f"{'sum of ' if self.reduce == 'sum' else ''}{self.terms}{where}"
 
 
@@ -115,12 +120,21 @@ class Targets:
     def __len__(self) -> int:
         return len(self.items)
 
-    def bind(self, network: Network, x: Tensor, y: Tensor, of: Of = "logits") -> "Scores":
+    def shown(self, x: Tensor) -> Tensor:
+        """bool [B *grid]: the pixels of input x that show its images, not their padding."""
+        grid = tuple(x.shape[2:])
+        frames = self.frames or (Frame.identity(grid),) * x.shape[0]
+        return torch.stack([f.valid(x.device) for f in frames])
+
+    def bind(self, network: Network, x: Tensor, y: Tensor, of: Of = "logits", *, unasked: bool = False) -> "Scores":
         """Work the regions out on output y for input x. `of`: the method's default, where a target leaves it open.
 
-        Raises EmptyRegionError where every region of every image is empty; warns where some are.
-        Raises NonFiniteError where the network gave NaN.
+        `unasked`: the method takes targets without a channel too. Raises EmptyRegionError where every region of every
+        image is empty, and warns where some are; NonFiniteError where the network gave NaN; ParameterError for a
+        target without a channel.
         """
+        if not unasked and any(t.channel is None for t in self.items):
+            raise ParameterError("this method explains the score of a class, and the target names none.")
         network.check_finite(y)
         items = tuple(replace(t, of=t.of or of) for t in self.items)
         table = network.class_table(y.detach()) if network.link_for(y) != "none" else None
@@ -207,6 +221,8 @@ class Scores:
         """S of target t alone, [n·B]. `read` keeps what several targets read off the same y: pass one for all."""
         target = self.items[t]
         of = target.of or "logits"
+        if target.channel is None:
+            return y.new_full((y.shape[0],), torch.nan)
         if self.masks is None:
             if of not in read:
                 read[of] = self.network.scores(y, of)

@@ -11,7 +11,7 @@ from torch import Tensor
 from seglens.core.batches import in_batches, rows_at_once
 from seglens.core.capture import Taps, capture, own
 from seglens.core.errors import CompletenessWarning, NonFiniteError
-from seglens.core.maps import Maps, finish
+from seglens.core.maps import PER_INPUT, Maps, finish
 from seglens.core.method import METHODS
 from seglens.core.network import Network
 from seglens.core.parameters import Bounds, Help, check_parameters
@@ -68,7 +68,7 @@ class IntegratedGradients:
                 part = self._integral(network, x, start, scores.only(open_), taps, n)
                 found = part if values is None else values.index_copy(1, torch.tensor(open_, device=x.device), part)
                 if not self.multiply_by_inputs:
-                    return finish(found, scores, s, y, signed=False, per_input=True, extras={"baseline-score": s0})
+                    return finish(found, scores, s, y, signed=False, unit=PER_INPUT, extras={"baseline-score": s0})
                 left = change - found.flatten(2).sum(2)
                 values = torch.zeros_like(found) if values is None else values
                 # What has converged keeps its own number of nodes, whatever else is in the batch.
@@ -108,7 +108,7 @@ class IntegratedGradients:
             return (w.reshape(-1, *[1] * (found.ndim - 1)) * found).sum(0)
 
         total = torch.zeros((), device=x.device)
-        for found in in_batches(n, rows_at_once(x), part):
+        for found in in_batches(n, rows_at_once(x), part, "nodes"):
             total = total + found
         if self.multiply_by_inputs:
             return (total * (x - start)[:, None]).sum(2)

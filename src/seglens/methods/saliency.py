@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from seglens.core.maps import Maps, finish
+from seglens.core.maps import PER_INPUT, Maps, finish
 from seglens.core.method import METHODS
 from seglens.core.network import Network
 from seglens.core.parameters import Help, check_parameters
@@ -46,5 +46,5 @@ class Saliency:
             gradients = found.linear(lambda g: g)
             values = over_channels(gradients, self.channels)
             return finish(
-                values, found.scores, found.values, found.output, signed=self.channels == "signed", per_input=True
+                values, found.scores, found.values, found.output, signed=self.channels == "signed", unit=PER_INPUT
             )

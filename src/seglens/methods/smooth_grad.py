@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seglens.core.batches import in_batches, rows_at_once
 from seglens.core.capture import capture, own
-from seglens.core.maps import Maps, finish
+from seglens.core.maps import PER_INPUT, Maps, finish
 from seglens.core.method import METHODS
 from seglens.core.network import Network
 from seglens.core.parameters import Bounds, Help, check_parameters
@@ -52,10 +52,10 @@ class SmoothGrad:
                 return found.unflatten(0, (stop - start, x.shape[0])).sum(0)
 
             total = torch.zeros((), device=x.device)
-            for part in in_batches(self.samples, rows_at_once(x), gradients):
+            for part in in_batches(self.samples, rows_at_once(x), gradients, "noisy copies"):
                 total = total + part
             values = over_channels(total / self.samples, self.channels)
-            return finish(values, scores, scores(y), y, signed=self.channels == "signed", per_input=True)
+            return finish(values, scores, scores(y), y, signed=self.channels == "signed", unit=PER_INPUT)
 
     def _draw(self, i: int, x: Tensor) -> Tensor:
         """The i-th noise picture [1 C *grid], the same however the samples are batched and on any device."""

@@ -17,9 +17,9 @@ from seglens.core.errors import SeglensError
 from seglens.core.explanation import Explanation, Explanations
 from seglens.core.images import Source, name_of
 from seglens.core.maps import Maps
-from seglens.core.method import Method
+from seglens.core.method import Method, takes_target
 from seglens.core.network import Network, is_out_of_memory, upsampled
-from seglens.core.targets import empty_region
+from seglens.core.targets import Target, empty_region
 from seglens.networks.layers import default_layer_of
 from seglens.run.questions import (
     Asked,
@@ -69,6 +69,7 @@ def explain(
     network: what `seglens.load` takes. image: a path, PIL image, array or tensor; a folder, a glob or a list of them.
     method: a registry name, or a method with parameters such as ``GradCAM("encoder.block4")``.
     target: a class (asked where it is predicted), a Target, several of them, or None for the class that covers most.
+    Methods that take no target (`fusion-map`) show the network once, whatever is asked.
     truth, instances: true labels and instance ids of the image's own size, for regions that need them.
     precision: run the network under autocast of that type; maps stay float32.
     cost: count floating-point operations and time of the method (one more forward pass, and the one that finds a
@@ -117,6 +118,8 @@ def explain_each(
     What fails concerns its own image only.
     """
     chosen = method_of(method)
+    if not takes_target(chosen):
+        target = Target(None)
     waiting: list[Case] = []
     settled = network
 
@@ -247,9 +250,19 @@ def as_explanations(
     space = y.ndim > 2
     labels = network.labels(upsampled(network, y, frame.grid)) if space else None
     on_picture = frame.to_original(maps.values[b].cpu())
+    truth = _numpy(case.labels) if case.labels is not None else None
+    pictures = {
+        name: frame.to_original(v[b].cpu())
+        if v.is_floating_point()
+        else torch.stack([frame.labels_to_original(one) for one in v[b].cpu()])
+        for name, v in maps.pictures.items()
+    }
     found: list[Explanation] = []
     for t, target in enumerate(maps.scores.items):
         mask = maps.scores.masks[b, t] if maps.scores.masks is not None else None
+        # Without a question, everything is shown, and nothing need be outlined.
+        asked = target.channel is not None or target.region is not None
+        first = next(iter(maps.scores.terms[t]), None)
         of = target.of or "logits"
         unit = UNITS[of] if network.link_for(y) != "none" else "unit of the output"
         found.append(
@@ -262,16 +275,19 @@ def as_explanations(
                 channel=str(target.terms),
                 score=float(maps.score[b, t]),
                 of=of,
-                unit=f"{unit} per unit of input" if maps.per_input else unit,
+                unit=maps.unit.replace("{score}", unit),
                 network=network.name,
                 layer=maps.layer,
-                region=_numpy(frame.labels_to_original(mask)) if mask is not None else None,
+                region=_numpy(frame.labels_to_original(mask)) if asked and mask is not None else None,
                 prediction=_numpy(frame.labels_to_original(labels[0])) if labels is not None else None,
+                truth=truth,
+                label=first if network.link_for(y) != "none" else None,
                 signed=maps.signed,
                 classes=table_of(network, y),
                 notes=(*case.notes, *notes),
                 cost=price,
-                extras={name: _numpy(value[b, t]) for name, value in maps.extras.items()},
+                extras={name: _numpy(value[b, t]) for name, value in maps.extras.items()}
+                | {name: _numpy(value[t]) for name, value in pictures.items()},
                 provenance=provenance(network, case),
             )
         )

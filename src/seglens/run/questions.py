@@ -31,14 +31,15 @@ NetworkSource = str | os.PathLike[str] | nn.Module | Network
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """One image, ready for the network: picture, input [1 C *grid], geometry, the truth on the grid, and what was
-    warned of on the way."""
+    """One image, ready for the network: picture, input [1 C *grid], geometry, the truth on the grid and as given, and
+    what was warned of on the way."""
 
     picture: Picture
     x: Tensor
     frame: Frame
     truth: Tensor | None = None
     instances: Tensor | None = None
+    labels: Tensor | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -91,13 +92,13 @@ def make_case(
                 DegenerateImageWarning,
                 stacklevel=3,
             )
-        labels = ids = None
+        labels = gridded = ids = None
         if truth is not None:
             labels = read_labels(truth, network.classes, ignore)
-            labels = frame.to_grid(labels, 0 if ignore is None else ignore)
+            gridded = frame.to_grid(labels, 0 if ignore is None else ignore)
         if instances is not None:
             ids = frame.to_grid(read_labels(instances, None, None), 0)
-    return Case(picture, x, frame, labels, ids, (*picture.notes, *map(str, notes)))
+    return Case(picture, x, frame, gridded, ids, labels, (*picture.notes, *map(str, notes)))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def plain(value: Any) -> str:
 
 def score(e: Explanation) -> str:
     """The score and what it is made of."""
-    return f"{number(e.score, 4)} ({e.of})"
+    return f"{number(e.score, 4)} ({e.of})" if e.channel or np.isfinite(e.score) else f"of no class ({e.of})"
 
 
 def place(e: Explanation, z: int | None) -> str:

@@ -1,0 +1,1 @@
+"""Metrics: how well a network segments, and what a map is worth."""
