@@ -15,7 +15,7 @@ from seglens.core.errors import (
     SeglensError,
 )
 from seglens.core.explanation import Explanation
-from seglens.core.method import METHODS, Method
+from seglens.core.method import METHODS, Method, takes_target
 from seglens.core.network import Network, Of, upsampled
 from seglens.core.parameters import parameters
 from seglens.core.targets import Target, Targets, channel
@@ -100,7 +100,8 @@ def explain_all(
         outcomes = [Outcome(g) for g in part]
         stop: SeglensError | None = None
         try:
-            targets = _targets(network, part[0], questions, ignore)
+            # Methods that ask nothing need no class settled.
+            targets = _targets(network, part[0], questions, ignore) if any(map(takes_target, chosen)) else []
             for method in chosen:
                 if step is not None:
                     step(part[0].image.name, name_of_method(method))
@@ -112,7 +113,7 @@ def explain_all(
                         network,
                         [g.image for g in part],
                         method,
-                        targets,
+                        targets or None,
                         truths=[g.truth for g in part],
                         instances=[g.instances for g in part],
                         ignore=ignore,
@@ -169,7 +170,7 @@ def _panel(
             network,
             [given.image],
             at_layer(method, path),
-            list(targets),
+            list(targets) or None,
             truths=[given.truth],
             instances=[given.instances],
             ignore=ignore,
