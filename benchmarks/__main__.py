@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import growth
 from benchmarks.cases import Case, smp_unet, streets_unet
 from benchmarks.measure import Row, forward_cost, measure
 from benchmarks.tasks import CONVENTIONS, Task, many_classes, tasks
@@ -29,11 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{case.name}: {task.name} …", file=sys.stderr, flush=True)
             rows.append(measure(case, task, asked.repetitions))
         groups.append((case, rows))
+    grown: list[growth.Growth] = []
+    if asked.network == "both":
+        for size in growth.SIZES:
+            for method in ("ssm", "xrai"):
+                print(f"growth: {method}, {size[0]} x {size[1]} …", file=sys.stderr, flush=True)
+                grown.append(growth.growth(size, method, asked.repetitions))
     if asked.json:
-        rows_ = [row.to_dict() for _, rows in groups for row in rows]
-        print(json.dumps({"machine": state, "conventions": CONVENTIONS, "rows": rows_}, indent=2))
+        found = {
+            "machine": state,
+            "conventions": CONVENTIONS + growth.CONVENTIONS,
+            "rows": [row.to_dict() for _, rows in groups for row in rows],
+            "growth": [row.to_dict() for row in grown],
+        }
+        print(json.dumps(found, indent=2))
     else:
-        _show(state, groups)
+        _show(state, groups, grown)
     return 0
 
 
@@ -56,7 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--repetitions", type=int, default=3, help="timed runs; seconds are their median (3)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
-    parser.add_argument("--network", choices=("smp", "streets", "both"), default="both", help="which network (both)")
+    parser.add_argument(
+        "--network",
+        choices=("smp", "streets", "both"),
+        default="both",
+        help="which network (both, and then the growth of regions)",
+    )
     return parser
 
 
@@ -72,25 +89,36 @@ def _plan(network: str) -> list[tuple[Case, list[Task]]]:
     return plan
 
 
-def _show(state: dict[str, Any], groups: list[tuple[Case, list[Row]]]) -> None:
+def _show(state: dict[str, Any], groups: list[tuple[Case, list[Row]]], grown: list[growth.Growth]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=100, highlight=False)
+    console = Console(width=80, highlight=False)
     console.print(", ".join(f"{name} {value}" for name, value in state.items()))
     for case, rows in groups:
         flops, seconds = forward_cost(case)
         size = "x".join(map(str, case.x.shape))
         title = f"{case.name}, input {size}, layer {case.layer}; 1 F = {flops / 1e9:.2f} GFLOP = {seconds:.3f} s"
-        table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-        table.add_column("method")
-        for name in ("seglens F", "s", "captum F", "s", "pgc F", "s", "~ captum", "~ pgc"):
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=0, title_justify="left")
+        table.add_column("\nmethod")
+        for name in ("ours\nF", "\ns", "captum\nF", "\ns", "pgc\nF", "\ns", "captum\n~", "pgc\n~"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             table.add_row(row.task, *_cells(row))
-        console.print(table)
+        console.print(table, "")
     console.print("\n".join(CONVENTIONS))
+    if grown:
+        title = "growth of a region over the segments of a street"
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, title_justify="left")
+        for name in ("picture", "segments of", "segments", "ours s", "naive s", "~"):
+            table.add_column(name, justify="left" if name in ("picture", "segments of") else "right")
+        for row in grown:
+            size = "x".join(map(str, row.size))
+            naive = "-" if row.naive is None else _short(row.naive)
+            difference = "-" if row.difference is None else f"{row.difference:.0e}"
+            table.add_row(size, row.method, str(row.segments), f"{row.seconds:.3f}", naive, difference)
+        console.print("", table, "", "\n".join(growth.CONVENTIONS), sep="\n")
 
 
 def _cells(row: Row) -> list[str]:
@@ -98,11 +126,19 @@ def _cells(row: Row) -> list[str]:
     for name in ("seglens", *PEERS):
         here = name in row.passes
         star = "*" if row.extrapolated and name != "seglens" else ""
-        cells += [f"{row.passes[name]:.2f}{star}", f"{row.seconds[name]:.2f}{star}"] if here else ["-", "-"]
+        cells += [_short(row.passes[name]) + star, _short(row.seconds[name]) + star] if here else ["-", "-"]
     for name in PEERS:
         found = row.agreement.get(name)
-        cells.append(f"{found.difference:.0e} {found.correlation:.4f}" if found else "-")
+        # 2e-06 as 2e-6: the table is to fit 80 columns.
+        difference = f"{found.difference:.0e}".replace("e-0", "e-").replace("e+00", "e0") if found else ""
+        cells.append(f"{difference} {found.correlation:.4f}" if found else "-")
     return cells
+
+
+def _short(value: float) -> str:
+    """At most two digits behind the point, and four characters below 1000."""
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f}"
 
 
 if __name__ == "__main__":

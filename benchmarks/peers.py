@@ -4,14 +4,17 @@ What the peers leave to the caller is done here: the region (a closure for Captu
 pytorch-grad-cam), the sum over input channels, and a loop over classes, of which both explain one at a time.
 """
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from benchmarks.agreement import from_0_to_1
 from benchmarks.cases import Case
 from benchmarks.torchvision_shim import import_torchvision
 
@@ -74,6 +77,70 @@ def captum_hires_cam(case: Case) -> Maps:
     return _numpy(LayerAttribution.interpolate(coarse, tuple(case.x.shape[2:]), "bilinear")[0])
 
 
+def captum_guided_backprop(case: Case) -> Maps:
+    """GuidedBackprop, its sizes summed over channels. It takes a module and acts on ReLU modules only."""
+    from captum.attr import GuidedBackprop
+
+    with _announced_hooks():
+        return _summed(GuidedBackprop(_Scored(case)).attribute(_input(case), target=case.channel).abs())
+
+
+def captum_guided_grad_cam(case: Case) -> Maps:
+    """GuidedGradCam, upsampled bilinearly, its sizes summed over channels."""
+    from captum.attr import GuidedGradCam
+
+    method = GuidedGradCam(_Scored(case), case.module.get_submodule(case.layer))
+    with _announced_hooks():
+        found = method.attribute(_input(case), target=case.channel, interpolate_mode="bilinear")
+    return _summed(found.abs())
+
+
+def captum_activation(case: Case, channel: int | None = None) -> Maps:
+    """LayerActivation of one channel, upsampled as the CAMs are.
+
+    Without a channel that of largest Σ ∂S/∂A_k · A_k, by LayerGradientXActivation; Captum leaves ranking to the caller.
+    """
+    from captum.attr import LayerActivation, LayerAttribution, LayerGradientXActivation
+
+    layer = case.module.get_submodule(case.layer)
+    if channel is None:
+        terms = LayerGradientXActivation(case.score, layer).attribute(case.x, target=case.channel)
+        channel = int(terms.sum((2, 3))[0].argmax())
+    coarse = LayerActivation(case.score, layer).attribute(case.x)[:, channel : channel + 1]
+    return _numpy(LayerAttribution.interpolate(coarse, tuple(case.x.shape[2:]), "bilinear")[0])
+
+
+def captum_occlusion(case: Case, size: int, stride: int, covered: Tensor) -> Maps:
+    """Occlusion by square patches of all channels, one a pass as it comes; its maps are the same in each channel."""
+    from captum.attr import Occlusion
+
+    patch = (case.x.shape[1], size, size)
+    found = Occlusion(case.score).attribute(
+        case.x, patch, strides=(patch[0], stride, stride), baselines=covered, target=case.channel
+    )
+    return _numpy(found[:, 0])
+
+
+@contextmanager
+def _announced_hooks() -> Generator[None]:
+    """Captum warns at each call that it sets hooks and will remove them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)
+        yield
+
+
+class _Scored(nn.Module):
+    """The network and what is summed of its output, as one module."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.module = case.module
+        self.score = case.score
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.score(x)
+
+
 def cam(case: Case, name: str, channels: Sequence[int]) -> Maps:
     """A method of pytorch-grad-cam by its class's name, class by class; its maps run from 0 to 1."""
     import_torchvision()
@@ -84,6 +151,18 @@ def cam(case: Case, name: str, channels: Sequence[int]) -> Maps:
     mask = case.region.astype(np.float32)
     with make(case.module, [case.module.get_submodule(case.layer)]) as method:
         return np.concatenate([method(case.x, [SemanticSegmentationTarget(c, mask)]) for c in channels])
+
+
+def cam_guided_backprop(case: Case) -> Maps:
+    """GuidedBackpropReLUModel of pytorch-grad-cam, its sizes summed over channels, then scaled as its CAMs are.
+
+    It exchanges the ReLU modules of the network that it is given, and puts others back: the case is to be a copy.
+    """
+    import_torchvision()
+    from pytorch_grad_cam import GuidedBackpropReLUModel
+
+    found = GuidedBackpropReLUModel(_Scored(case))(case.x.clone(), case.channel)
+    return from_0_to_1(np.abs(found).sum(2)[None])
 
 
 def _input(case: Case) -> Tensor:

@@ -1,7 +1,8 @@
 """What is measured: each method of seglens, and the same work by the peers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ Work = Callable[[], Maps]
 NODES = 10
 """Nodes of integrated gradients and noisy copies of SmoothGrad: cost is linear in them."""
 NOISE = 0.15
+SIZE, STRIDE = 48, 24
+"""Of occluding patches. Strides end with the pictures, where Captum's patches are all of full size, as ours are."""
+MASKS = 20
+"""Of RISE: cost is linear in them."""
 
 CONVENTIONS = (
     "F: floating-point operations over those of one forward pass, by torch's formulas. s: processor seconds, median.",
@@ -24,8 +29,11 @@ CONVENTIONS = (
     "Captum: channels summed; ReLU and bilinear upsampling by its own options, or added where the formula asks.",
     "pgc is pytorch-grad-cam: it scales every map to 0..1, so ours is scaled too; that it sums over the region where "
     "we average then does not show, but in grad-cam-plus-plus: 1e-6 more in the denominator of its weights.",
-    f"integrated-gradients: {NODES} Gauss-Legendre nodes. smooth-grad: {NODES} samples, of the same spread but other "
-    "draws: ~ is the difference of the draws.",
+    f"integrated-gradients: {NODES} Gauss-Legendre nodes; xrai: {NODES // 2} from black, {NODES // 2} from white. "
+    f"smooth-grad: {NODES} samples, of the same spread but other draws: ~ is the difference of the draws.",
+    "activation: the channel that contributes most; named: channel 0. guided-backprop of pgc: sizes summed, then "
+    f"scaled, by us. occlusion: of logits, patches of {SIZE}, strides of {STRIDE}, filled with the mean colour. "
+    f"rise: {MASKS} masks.",
     "-: not offered. *: not run; the price of one class, times the classes.",
 )
 
@@ -52,14 +60,20 @@ class Task:
 def tasks(case: Case) -> list[Task]:
     """Every method on one case, one class each, and Grad-CAM of all classes in one call."""
     one, every = [case.channel], list(range(case.classes))
+    spare = replace(case, module=deepcopy(case.module))
     # Not black: untrained networks without biases are homogeneous, so that every node would have the same gradient.
     white = fill(case.network, case.x, "white")
+    mean = fill(case.network, case.x, "mean")
     sigma = NOISE * float(case.x.max() - case.x.min())
     # A gap that is always met: neither side doubles the nodes, so that both do the same work.
     integrated = sl.IntegratedGradients(nodes=NODES, most=NODES, gap=1e9, baseline="white")
 
     def ours(method: sl.Method, channels: list[int]) -> Work:
         return lambda: method(case.network, case.x, case.targets(channels)).values[0].numpy()
+
+    def of_logits(method: sl.Method) -> Work:
+        target = sl.Target(case.channel, sl.mask(case.region), of="logits")
+        return lambda: method(case.network, case.x, sl.Targets.of(target)).values[0].numpy()
 
     def cam(name: str, channels: list[int]) -> Work:
         return lambda: peers.cam(case, name, channels)
@@ -97,6 +111,31 @@ def tasks(case: Case) -> list[Task]:
             cam("HiResCAM", one),
         ),
         Task("layer-cam", ours(sl.LayerCAM(case.layer), one), None, cam("LayerCAM", one)),
+        Task("activation", ours(sl.Activation(case.layer), one), lambda: peers.captum_activation(case)),
+        Task(
+            "activation, named",
+            ours(sl.Activation(case.layer, channel=0), one),
+            lambda: peers.captum_activation(case, 0),
+        ),
+        Task("score-map", ours(sl.ScoreMap(), one)),
+        Task("fusion-map", ours(sl.FusionMap(), one)),
+        Task("ssm", ours(sl.SSM(), one)),
+        Task("gssm", ours(sl.GSSM(), one)),
+        Task("similarity-map", ours(sl.SimilarityMap(), one)),
+        Task("xrai", ours(sl.XRAI(nodes=NODES // 2), one)),
+        Task(
+            "occlusion",
+            of_logits(sl.Occlusion(size=SIZE, stride=STRIDE)),
+            lambda: peers.captum_occlusion(case, SIZE, STRIDE, mean),
+        ),
+        Task("rise", ours(sl.RISE(masks=MASKS), one)),
+        Task(
+            "guided-backprop",
+            ours(sl.GuidedBackprop(), one),
+            lambda: peers.captum_guided_backprop(case),
+            lambda: peers.cam_guided_backprop(spare),
+        ),
+        Task("guided-grad-cam", ours(sl.GuidedGradCAM(case.layer), one), lambda: peers.captum_guided_grad_cam(case)),
     ]
 
 

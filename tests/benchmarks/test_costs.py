@@ -76,6 +76,38 @@ def test_gradients_by_the_image_cost_a_reverse_pass_a_class(unet, forward, metho
     assert cost(unet, method, EVERY[:classes], forward) <= 1.001 * (1 + classes)
 
 
+def test_score_maps_and_what_is_gathered_from_them_cost_one_pass(unet, forward):
+    for method in (sl.ScoreMap(), sl.FusionMap(), sl.SSM(), sl.GSSM(), sl.SimilarityMap()):
+        for channels in ([unet.channel], EVERY):
+            assert cost(unet, method, channels, forward) == 1, method
+
+
+def test_an_activation_map_costs_as_grad_cam_and_a_named_channel_one_pass(unet, forward):
+    for channels, most in (([unet.channel], 1.6), (EVERY, 12)):
+        assert 1 < cost(unet, sl.Activation(unet.layer), channels, forward) <= most
+        assert cost(unet, sl.Activation(unet.layer, channel=3), channels, forward) == 1
+
+
+@pytest.mark.parametrize("channels", [[7], EVERY])
+def test_occlusion_and_rise_cost_a_pass_a_picture_and_one_however_many_the_classes(unet, forward, channels):
+    # Patches of 64 at strides of 32 lie once over the height of 64 and three times over the width of 128.
+    assert cost(unet, sl.Occlusion(size=64, stride=32), channels, forward) == 3 + 1
+    # And the sums over the masks, 4 operations a pixel, mask and class.
+    assert 5 + 1 <= cost(unet, sl.RISE(masks=5), channels, forward) <= 1.01 * (5 + 1)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_xrai_costs_two_integrated_gradients(unet, forward, classes):
+    # A pass and a reverse pass a class at each node, from black and from white; both baselines, and the picture.
+    expected = 2 * 2 * (1 + classes) + 3
+    assert expected - 1 < cost(unet, sl.XRAI(nodes=2), EVERY[:classes], forward) <= 1.001 * expected
+
+
+def test_guided_gradients_cost_as_those_that_they_guide(unet, forward):
+    assert cost(unet, sl.GuidedBackprop(), [unet.channel], forward) <= 2.001
+    assert cost(unet, sl.GuidedGradCAM(unet.layer), [unet.channel], forward) <= 1.001 * (2 + 0.6)
+
+
 def test_integrated_gradients_cost_two_passes_a_node_and_two(unet, forward):
     method = sl.IntegratedGradients(nodes=6, most=6)
     assert cost(unet, method, [unet.channel], forward) <= 1.001 * (2 * 6 + 2)

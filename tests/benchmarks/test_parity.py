@@ -18,6 +18,12 @@ def ours(case, method, channels):
     return method(case.network, case.x, case.targets(channels)).values[0].numpy()
 
 
+def of_logits(case, method):
+    """Our map [1 H W] of a method that reads probabilities unless it is asked for logits."""
+    target = sl.Target(case.channel, sl.mask(case.region), of="logits")
+    return method(case.network, case.x, sl.Targets.of(target)).values[0].numpy()
+
+
 def assert_agree(mine, theirs, difference=1e-5):
     """Maps [T H W] agree to `difference` of the largest value, and none is blank."""
     from benchmarks.agreement import Agreement
@@ -65,6 +71,42 @@ class TestCaptum:
         # Not black: a network without biases is homogeneous, so along the ray from zero any nodes would do.
         baseline = torch.ones_like(asked.x)
         assert_agree(ours(asked, method, [asked.channel]), peers.captum_integrated_gradients(asked, 7, baseline))
+
+    def test_guided_backprop_on_relu_modules(self, asked):
+        from benchmarks import peers
+
+        assert_agree(ours(asked, sl.GuidedBackprop(), [asked.channel]), peers.captum_guided_backprop(asked))
+
+    def test_guided_grad_cam(self, asked):
+        from benchmarks import peers
+
+        theirs = peers.captum_guided_grad_cam(asked)
+        assert_agree(ours(asked, sl.GuidedGradCAM(asked.layer), [asked.channel]), theirs)
+
+    def test_occlusion_where_strides_end_with_the_picture(self, asked):
+        from benchmarks import peers
+        from seglens.perturb import fill
+
+        covered = fill(asked.network, asked.x, "mean")
+        theirs = peers.captum_occlusion(asked, 32, 16, covered)
+        assert_agree(of_logits(asked, sl.Occlusion(size=32, stride=16, fill="mean")), theirs)
+        # Elsewhere Captum cuts its last patches off, and ours move together: other parts, another map.
+        theirs = peers.captum_occlusion(asked, 32, 24, covered)
+        with pytest.raises(AssertionError):
+            assert_agree(of_logits(asked, sl.Occlusion(size=32, stride=24, fill="mean")), theirs)
+
+    def test_activation_of_a_named_channel(self, asked):
+        from benchmarks import peers
+
+        mine = ours(asked, sl.Activation(asked.layer, channel=5), [asked.channel])
+        assert_agree(mine, peers.captum_activation(asked, 5))
+        with pytest.raises(AssertionError):
+            assert_agree(mine, peers.captum_activation(asked, 6))
+
+    def test_activation_of_the_channel_that_contributes_most(self, asked):
+        from benchmarks import peers
+
+        assert_agree(ours(asked, sl.Activation(asked.layer), [asked.channel]), peers.captum_activation(asked))
 
     def test_smooth_grad_without_noise(self, asked):
         from benchmarks import peers
@@ -116,6 +158,18 @@ class TestPytorchGradCam:
         from benchmarks import peers
 
         assert_agree(from_0_to_1(ours(unet, method(unet.layer), channels)), peers.cam(unet, name, channels))
+
+    def test_guided_backprop_scaled_as_the_cams_are(self, asked):
+        from copy import deepcopy
+        from dataclasses import replace
+
+        from benchmarks.agreement import from_0_to_1
+
+        from benchmarks import peers
+
+        # It exchanges the network's ReLUs for good.
+        theirs = peers.cam_guided_backprop(replace(asked, module=deepcopy(asked.module)))
+        assert_agree(from_0_to_1(ours(asked, sl.GuidedBackprop(), [asked.channel])), theirs)
 
     def test_grad_cam_plus_plus_but_for_what_it_adds_to_the_denominator(self, asked):
         from benchmarks.agreement import from_0_to_1

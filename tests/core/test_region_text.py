@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 
 from seglens.core.errors import RegionError
 from seglens.core.region_text import parse_region
-from seglens.core.regions import border, box, confused, everything, instance, outside, pixel, polygon, predicted, truth
+from seglens.core.regions import (
+    border,
+    box,
+    component,
+    confused,
+    everything,
+    instance,
+    outside,
+    pixel,
+    polygon,
+    predicted,
+    truth,
+)
 
 labels = st.one_of(
     st.sampled_from(
@@ -41,6 +53,8 @@ regions = st.recursive(
         st.builds(lambda a, b: a | b, inner, inner),
         st.builds(outside, inner),
         st.builds(border, inner, st.integers(1, 5)),
+        st.builds(lambda r, n: component(r, largest=n), inner, st.integers(1, 9)),
+        st.builds(lambda r, y, x: component(r, at=(y, x)), inner, numbers, numbers),
     ),
     max_leaves=5,
 )
@@ -66,6 +80,11 @@ def test_round_trip(region):
         ("instance(car, at=(3, 4), of=truth)", instance("car", at=(3, 4), of="truth")),
         ("polygon((0, 0), [1.5, 2], (-1, 4))", polygon((0, 0), (1.5, 2), (-1, 4))),
         ("confused(truth=car, as_=rider)", confused(truth="car", as_="rider")),
+        (
+            "component(confused(truth='traffic light', as_=2), at=(3, 4))",
+            component(confused(truth="traffic light", as_=2), at=(3, 4)),
+        ),
+        ("component(~truth(car) | everything, largest=2)", component(~truth("car") | everything, largest=2)),
     ],
 )
 def test_reading(text, expected):
@@ -110,6 +129,11 @@ def test_masks_are_read_by_whom_may_read_files():
         ("polygon(1, 2, 3)", "corners are finite"),
         ("lambda: 0", "is no region"),
         ("border(3, 1)", "'3' is no region"),
+        ("component(3, largest=1)", "'3' is no region"),
+        ("component(truth(car))", "component takes either at="),
+        ("component(truth(car), at=(1, 2), largest=1)", "component takes either at="),
+        ("component(truth(car), largest=0)", "largest counts from 1"),
+        ("component(largest=1)", "component takes other arguments"),
     ],
 )
 def test_what_is_refused(text, message):

@@ -16,6 +16,7 @@ from seglens.core.network import Network
 from seglens.core.regions import (
     border,
     box,
+    component,
     confused,
     everything,
     instance,
@@ -135,6 +136,49 @@ def test_components_of_a_volume():
     assert (found(instance(1, largest=1), labels=labels)[0] == as_mask(parts[0], (4, 5, 6))).all()
     y = next(iter(parts[1]))
     assert (found(instance(1, at=y), labels=labels)[0] == as_mask(parts[1], (4, 5, 6))).all()
+
+
+@pytest.mark.parametrize("region", [confused(truth=1, as_=0), ~predicted(0), truth(2) | pixel(0, 0)], ids=str)
+def test_component_of_any_region_against_a_flood(region):
+    inside = found(region, true=TRUE)
+    assert sum(len(flooded(one)) for one in inside) > 2
+    for i in range(2):
+        parts = sorted(flooded(inside[i]), key=len, reverse=True)
+        for n in range(1, len(parts) + 2):
+            expected = as_mask(parts[n - 1] if n <= len(parts) else (), (9, 11))
+            assert (found(component(region, largest=n), true=TRUE)[i] == expected).all()
+    for at in np.ndindex(9, 11):
+        got = found(component(region, at=at), true=TRUE)
+        for i in range(2):
+            assert (got[i] == as_mask(next((p for p in flooded(inside[i]) if at in p), ()), (9, 11))).all()
+
+
+def test_a_component_ends_where_labels_are_ignored_and_where_padding_begins():
+    labels = np.ones((1, 3, 6), int)
+    true = labels.copy()
+    true[:, :, 2] = 255
+    assert found(component(predicted(1), at=(0, 0)), labels=labels, true=true).sum() == 6
+    assert found(component(predicted(1), largest=1), labels=labels, true=true)[0, :, 3:].all()
+    padded = [Frame((3, 4), (3, 4), (3, 6))]
+    assert found(component(predicted(1), largest=1), labels=labels, frames=padded).sum() == 12
+
+
+def test_a_component_of_a_volume_touches_along_corners():
+    labels = np.zeros((1, 3, 3, 3), int)
+    labels[0, 0, 0, 0] = labels[0, 1, 1, 1] = labels[0, 2, 2, 2] = labels[0, 0, 2, 2] = 1
+    got = found(component(predicted(1), at=(2, 2, 2)), labels=labels)
+    assert got.sum() == 4
+    labels[0, 1, 1, 1] = 0
+    assert found(component(predicted(1), at=(2, 2, 2)), labels=labels).sum() == 1
+
+
+def test_a_place_in_a_resized_picture_names_the_component_shown_there():
+    labels = np.array([[1, 0, 1, 1], [1, 0, 0, 1]])[None]
+    frames = [Frame((4, 8), (2, 4), (2, 4))]
+    for y, x in np.ndindex(4, 8):
+        got = found(component(predicted(1), at=(y, x)), labels=labels, frames=frames)[0]
+        expected = as_mask(next((p for p in flooded(labels[0] == 1) if (y // 2, x // 2) in p), ()), (2, 4))
+        assert (got == expected).all()
 
 
 IDS = np.array([[0, 0, 7, 7], [3, 3, 7, 7], [3, 0, 9, 3]])[None]

@@ -417,3 +417,46 @@ def test_all_classes_of_grad_cam_at_the_heads_price():
     assert prices[1] < 1.1 * prices[0]
     assert prices[2] < 2.2 * prices[0]
     assert prices[3] > 2 * prices[0]
+
+
+def test_by_a_layer_and_the_image_from_one_pass():
+    """Each alone, and both at once, are what a pass for that alone gives; shared passes stay shared."""
+    net, x = build(straight), pictures()
+    targets = Targets.of([Target(c, BOX) for c in range(9)])
+    with slopes(net, x, targets, ["early"], image=True) as found:
+        assert [tuple(a.shape) for a in found.at] == [(2, 5, 8, 8), (2, 2, 8, 8)]
+        both = dict(found.each())
+        layer, image = found.by(0), found.by(1)
+        by_layer, by_image = layer.linear(lambda g: g), image.linear(lambda g: g)
+        assert (layer.passes, image.passes, found.passes) == (4, 4, 4)
+        torch.testing.assert_close(layer.values, found.values)
+        assert torch.equal(image.at[0], x)
+    for c in range(9):
+        for g, made, name in zip(both[c], (by_layer, by_image), ("early", None), strict=True):
+            expected = by_hand(net, x, name, c)
+            torch.testing.assert_close(g, expected)
+            torch.testing.assert_close(made[:, c], expected)
+
+
+def test_nodes_lie_on_the_way_to_what_is_differentiated_by():
+    """What leads only to another leaf, or only to the image behind a layer, is not run through."""
+
+    class Forked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Identity()
+
+        def forward(self, x, other):
+            return self.layer(x.tanh()).sigmoid() + other.exp() + x.sin()
+
+    net = Network(module=Forked(), extra=(torch.rand(2, 2, 8, 8, requires_grad=True),))
+
+    def names(found):
+        return {node.name().removesuffix("Backward0") for node in found.nodes()} - {"Clone"}
+
+    with slopes(net, pictures(dtype=torch.float32), Targets.of(Target(1, BOX)), ["layer"], image=True) as found:
+        assert names(found.by(0)) == {"Add", "Sigmoid"}
+        assert names(found.by(1)) == names(found) == {"Add", "Sigmoid", "Tanh", "Sin"}
+        assert len(list(found.nodes())) == len(set(found.nodes()))
+    with slopes(net, pictures(dtype=torch.float32), Targets.of(Target(1, BOX)), ["layer"]) as found:
+        assert names(found) == {"Add", "Sigmoid"}

@@ -23,3 +23,14 @@ def test_every_check_has_a_planted_fault():
 def test_fault_is_rejected(check: str, make: Callable[[], Any]):
     with pytest.raises(AssertionError):
         conformance(make, Traits(linear=True))[check]()
+
+
+def test_a_method_that_needs_rectifiers_is_to_refuse_a_network_without():
+    with pytest.raises(AssertionError, match="expected RectifierError, but it passed"):
+        conformance(Honest, Traits(linear=True, rectifiers=True))["explains: tokens"]()
+
+
+def test_a_method_that_says_it_needs_classes_is_to_refuse_units():
+    with pytest.raises(AssertionError, match="expected ParameterError, but it passed"):
+        conformance(Honest, Traits(linear=True, units=False))["explains: encoder"]()
+    conformance(Honest, Traits(linear=True, units=False))["targets together"]()

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from seglens.core.classes import ClassTable
 from seglens.core.cost import Cost
-from seglens.core.errors import MissingExtraError, NameNotFoundError, SeglensError
+from seglens.core.display import Display
+from seglens.core.errors import MissingExtraError, NameNotFoundError, ParameterError, SeglensError
 from seglens.core.registry import Registry
 
 FORMAT = 1
 """Version of the saved form; a file of a later one is refused with a clear error."""
 
-Writer = Callable[["Sequence[Explanation]", Path], None]
+Writer = Callable[["Sequence[Explanation]", Path, Display], None]
+"""Writes explanations as a display shows them; what does not draw them may pass it over."""
+
 WRITERS: Registry[Writer] = Registry("file type", "seglens.writers")
 
 View = Callable[["Sequence[Explanation]"], str]
@@ -65,9 +68,12 @@ class Explanation:
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def save(self, path: str | Path) -> Path:
-        """Write to `path`: .npz keeps raw values and opens again; .png, .svg, .pdf, .html are for the eye."""
-        return save([self], path)
+    def save(self, path: str | Path, display: Display | None = None) -> Path:
+        """Write to `path`: .npz keeps raw values and opens again; .png, .svg, .pdf, .html are for the eye.
+
+        display: what of the map is shown, and how; see `save`.
+        """
+        return save([self], path, display)
 
     def with_notes(self, notes: Sequence[str]) -> "Explanation":
         """The same explanation with further notes."""
@@ -112,9 +118,9 @@ class Explanations(Sequence[Explanation]):
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self._items)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, display: Display | None = None) -> Path:
         """Write all into one file: a grid for pictures, every raw value for .npz."""
-        return save(self._items, path)
+        return save(self._items, path, display)
 
     def _repr_html_(self) -> str | None:
         return _in_notebook(self._items)
@@ -123,10 +129,20 @@ class Explanations(Sequence[Explanation]):
         return "Explanations(\n" + "".join(f"  {e}\n" for e in self._items) + ")"
 
 
-def save(explanations: Sequence[Explanation], path: str | Path) -> Path:
-    """Write explanations to `path`; its suffix chooses the form. Raises NameNotFoundError for an unknown one."""
+def save(explanations: Sequence[Explanation], path: str | Path, display: Display | None = None) -> Path:
+    """Write explanations to `path`; its suffix chooses the form.
+
+    display: what pictures show of the maps, such as ``Display(part="positive", within="prediction")``.
+    Raises NameNotFoundError for an unknown suffix, ParameterError for a display that cannot be worked out for one of
+    them, or with .npz, which keeps raw values whatever is shown.
+    """
     path = Path(path)
     suffix = path.suffix.lstrip(".").lower()
+    if suffix == "npz" and display is not None:
+        raise ParameterError(
+            "a display concerns pictures, and .npz keeps every raw value.\n"
+            "  Leave the display out, or save a picture: .png, .svg, .pdf or .html."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     if suffix == "npz":
         _write_raw(explanations, path)
@@ -144,7 +160,7 @@ def save(explanations: Sequence[Explanation], path: str | Path) -> Path:
             f"writing .{suffix} needs {absent.name}, which is not installed.\n"
             f"  It comes with: pip install 'seglens[image]'. Raw values can be saved as .npz without it."
         ) from absent
-    writer(explanations, path)
+    writer(explanations, path, display or Display())
     return path
 
 

@@ -61,7 +61,8 @@ def finish(
         message = f"zero everywhere{where}, so the map says nothing: {named}{of_image(b, blank.shape[0])}."
         if layer and not signed:
             message += (
-                " Nothing there speaks for the target; another layer may, and relu=False shows what speaks against."
+                " Nothing there speaks for the target; another layer may, and Grad-CAM with relu=False shows what "
+                "speaks against."
             )
         warnings.warn(ZeroMapWarning(message, b, layer), stacklevel=3)
     return Maps(

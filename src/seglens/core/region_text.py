@@ -19,6 +19,7 @@ _WORDS: dict[str, Callable[..., Region]] = {
     "truth": regions.truth,
     "instance": regions.instance,
     "confused": regions.confused,
+    "component": regions.component,
     "border": regions.border,
     "outside": regions.outside,
 }
@@ -44,7 +45,8 @@ def parse_region(text: str, read_mask: Reader | None = None) -> Region:
 _HELP = (
     "  Regions: everything, pixel(y, x), box(top, left, bottom, right), polygon((y, x), …), mask('file.png'),\n"
     "  predicted(class), truth(class), instance(class, largest=1), instance(class, at=(y, x)),\n"
-    "  confused(truth=class, as_=class), border(region, width), outside(region); combined with &, | and ~."
+    "  confused(truth=class, as_=class), border(region, width), outside(region), component(region, largest=1),\n"
+    "  component(region, at=(y, x)); combined with &, | and ~."
 )
 
 
@@ -75,7 +77,7 @@ class _Reader:
             raise RegionError(f"no region {word!r}.{suggest(word, [*_WORDS, 'mask', 'everything'])}\n{_HELP}")
         values = (
             [self.region(args[0]), *map(self.value, args[1:])]
-            if word in ("border", "outside") and args
+            if word in ("border", "outside", "component") and args
             else [self.value(a) for a in args]
         )
         named = {k.arg: self.value(k.value) for k in keywords if k.arg is not None}

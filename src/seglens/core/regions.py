@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seglens.core.errors import RegionError
+from seglens.core.frame import Frame
 from seglens.core.masks import components, grown
 from seglens.core.view import Region, Source, View
 
@@ -129,20 +130,10 @@ class _Instance(Region):
 
     def mask(self, view: View) -> Tensor:
         inside = (view.labelled(view.classes.index(self.label), self.of) & view.known()).cpu().numpy()
-        found = view.blank().cpu().numpy()
-        for i, frame in enumerate(view.frames):
-            ids = self._ids(view, i, inside[i])
-            if self.at is not None:
-                chosen = ids[frame.place(self.at)]
-                found[i] = (ids == chosen) & (chosen > 0)
-                continue
-            sizes = np.bincount(ids.ravel())
-            sizes[0] = 0
-            # The n-th largest, counted from 1; equal sizes in the order of their first pixel.
-            order = np.argsort(-sizes, kind="stable")
-            if self.largest <= len(order) and sizes[order[self.largest - 1]] > 0:
-                found[i] = ids == order[self.largest - 1]
-        return torch.from_numpy(found).to(view.output.device)
+        rows = [
+            _chosen(self._ids(view, i, inside[i]), view.frames[i], self.at, self.largest) for i in range(len(inside))
+        ]
+        return torch.from_numpy(np.stack(rows)).to(view.output.device)
 
     def _ids(self, view: View, i: int, inside: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
         if self.of == "truth" and view.instances is not None:
@@ -154,6 +145,21 @@ class _Instance(Region):
     def __str__(self) -> str:
         where = f"largest={self.largest}" if self.at is None else f"at={self.at}"
         return f"instance({_word(self.label)}, {where}{', of=truth' if self.of == 'truth' else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Component(Region):
+    region: Region
+    at: tuple[int, ...] | None
+    largest: int
+
+    def mask(self, view: View) -> Tensor:
+        inside = (self.region.mask(view) & view.known()).cpu().numpy()
+        rows = [_chosen(components(inside[i]), view.frames[i], self.at, self.largest) for i in range(len(inside))]
+        return torch.from_numpy(np.stack(rows)).to(view.output.device)
+
+    def __str__(self) -> str:
+        return f"component({self.region}, {f'largest={self.largest}' if self.at is None else f'at={self.at}'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +239,19 @@ def instance(
     Components touch along sides and corners (8 neighbours, 26 in a volume). of='truth' takes the annotated
     instances where their ids were given, else the components of the true labels.
     """
-    if (at is None) == (largest is None):
-        raise RegionError("instance takes either at=(row, column) or largest=n, one of them.")
-    if largest is not None and _wholes("largest", (largest,))[0] < 1:
-        raise RegionError(f"largest counts from 1, not {largest}.")
+    place, n = _which("instance", at, largest)
     if of not in ("prediction", "truth"):
         raise RegionError(f"of is 'prediction' or 'truth', not {of!r}.")
-    return _Instance(_label(label), None if at is None else _wholes("at", at), int(largest or 1), of)
+    return _Instance(_label(label), place, n, of)
+
+
+def component(region: Region, *, at: tuple[int, ...] | None = None, largest: int | None = None) -> Region:
+    """One connected component of any region: the one at a pixel of the picture, or the n-th largest (from 1).
+
+    Components touch along sides and corners (8 neighbours, 26 in a volume), on the input grid. Padding and ignored
+    labels join nothing. A pixel at which the region is not gives an empty region.
+    """
+    return _Component(region, *_which("component", at, largest))
 
 
 def confused(*, truth: str | int, as_: str | int) -> Region:
@@ -257,6 +269,28 @@ def border(region: Region, width: int = 1) -> Region:
 def outside(region: Region) -> Region:
     """All pixels that are not in the region; the same as ~region."""
     return ~region
+
+
+def _chosen(ids: NDArray[np.integer[Any]], frame: Frame, at: tuple[int, ...] | None, largest: int) -> NDArray[np.bool_]:
+    """bool [*grid]: of components numbered from 1, the one at a pixel of the picture, or the n-th largest."""
+    if at is not None:
+        chosen = ids[frame.place(at)]
+        return (ids == chosen) & (chosen > 0)
+    sizes = np.bincount(ids.ravel())
+    sizes[0] = 0
+    # Counted from 1; equal sizes in the order of their first pixel.
+    order = np.argsort(-sizes, kind="stable")
+    there = largest <= len(order) and sizes[order[largest - 1]] > 0
+    return ids == order[largest - 1] if there else np.zeros(ids.shape, bool)
+
+
+def _which(word: str, at: Any, largest: Any) -> tuple[tuple[int, ...] | None, int]:
+    """The place of a component, or None and its rank."""
+    if (at is None) == (largest is None):
+        raise RegionError(f"{word} takes either at=(row, column) or largest=n, one of them.")
+    if largest is not None and _wholes("largest", (largest,))[0] < 1:
+        raise RegionError(f"largest counts from 1, not {largest}.")
+    return None if at is None else _wholes("at", at), int(largest or 1)
 
 
 def _drawn(view: View, inside: Any) -> Tensor:

@@ -1,8 +1,10 @@
 """Derivatives of scores by a layer or the input, for all targets at the least number of reverse passes."""
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -63,7 +65,6 @@ class Slopes:
                 "cuts the gradient (detach, argmax, no_grad): there is nothing to differentiate."
             )
         self._head = head
-        self._bases = self._shared(head) if head is not None else []
 
     def __len__(self) -> int:
         return len(self.scores.items)
@@ -91,9 +92,25 @@ class Slopes:
         for t in range(len(self)):
             yield t, self._one(t)
 
+    def by(self, i: int) -> "Slopes":
+        """The same pass, differentiated by tensor i of `at` alone; `passes` counts from 0, and nothing is followed."""
+        return Slopes(self.scores, self._y, [self._at[i]], self._head)
+
     def nodes(self) -> Iterator[Any]:
-        """The nodes of the autograd graph from the output to `at`: what a reverse pass runs through."""
-        return _nodes(self._y.grad_fn, None)
+        """The nodes of the autograd graph on a way from the output to `at`: what a reverse pass runs through."""
+        readers: defaultdict[Any, list[Any]] = defaultdict(list)
+        ends: list[Any] = []
+        for node in _nodes(self._y.grad_fn, None):
+            for following, _ in node.next_functions:
+                readers[following].append(node)
+            ends += [node] if any(_makes(node, a) for a in self._at) else []
+        waiting, seen = [node for end in ends for node in readers[end]], set[object]()
+        while waiting:
+            node = waiting.pop()
+            if node not in seen:
+                seen.add(node)
+                yield node
+                waiting += readers[node]
 
     def linear(self, reduce: Callable[..., Tensor]) -> Tensor:
         """[B T …]: `reduce(*derivatives)` of every target, where `reduce` is linear in each image's derivatives.
@@ -149,7 +166,12 @@ class Slopes:
         # A layer beside the path has derivative zero.
         return torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True, materialize_grads=True)
 
-    def _shared(self, head: Head) -> list[_Basis]:
+    @cached_property
+    def _bases(self) -> list[_Basis]:
+        """Worked out when first asked for: what differentiates every target alone needs none."""
+        head = self._head
+        if head is None:
+            return []
         m = head.weight.shape[1]
         groups = [g for g in self.scores.same_region() if len(g) > m]
         if not groups or not head.output.requires_grad or not head.input.requires_grad:
@@ -204,8 +226,11 @@ def slopes(
     *,
     of: Of = "logits",
     follow: bool = False,
+    image: bool = False,
 ) -> Generator[Slopes]:
     """One forward pass, ready to differentiate every target by the output of `layers`, or by x where None.
+
+    `image`: by `layers` and then by x too, which is the last of `at`; `by` takes one of them alone.
 
     Cost: F for the pass; each reverse pass is the share τ of F that lies behind the earliest layer. T targets take
     T of them, and where T targets share a region and the network ends in a pointwise linear head with m inputs,
@@ -216,12 +241,12 @@ def slopes(
     follower = Follower() if follow else None
     with capture(network, layers or (), head=True, seen=_root_of(follower)) as taps:
         x = own(network, x)
-        if layers is None:
+        if layers is None or image:
             x = x.clone().requires_grad_()
         with follower or nullcontext():
             y = network(x)
             pixels = upsampled(network, y, tuple(x.shape[2:])) if follower else y
-        at = [taps[name] for name in layers] if layers is not None else [x]
+        at = [taps[name] for name in layers or ()] + ([x] if layers is None or image else [])
         reach = follower.reach(pixels) if follower and at[0].ndim > 2 else None
         yield Slopes(targets.bind(network, x, y, of), y, at, taps.head, reach)
 
@@ -235,10 +260,12 @@ def _leads_to(end: Tensor, start: Tensor) -> bool:
     """Whether `end` was computed from `start`, on the graph."""
     if end is start:
         return False
-    return any(
-        node is start.grad_fn if start.grad_fn is not None else getattr(node, "variable", None) is start
-        for node in _nodes(end.grad_fn, None)
-    )
+    return any(_makes(node, start) for node in _nodes(end.grad_fn, None))
+
+
+def _makes(node: Any, a: Tensor) -> bool:
+    """Whether a node of the graph is the one whose gradient is that of `a`."""
+    return node is a.grad_fn if a.grad_fn is not None else getattr(node, "variable", None) is a
 
 
 def _goes_round(y: Tensor, through: Tensor) -> bool:

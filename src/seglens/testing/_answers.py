@@ -13,12 +13,14 @@ from seglens.core.errors import (
     BatchMixingWarning,
     EmptyRegionError,
     EmptyRegionWarning,
+    ParameterError,
+    RectifierError,
     SeglensWarning,
     ZeroMapWarning,
 )
 from seglens.core.maps import Maps
 from seglens.core.regions import box, everything, mask
-from seglens.core.targets import Target, channel
+from seglens.core.targets import Target, Targets, channel
 from seglens.testing import toys
 from seglens.testing.subject import Subject, demand, identical, refused, same, same_scores, warned
 from seglens.testing.toys import Toy, made
@@ -30,6 +32,14 @@ LOGITS = toys.TARGETS[:3]
 def explains(subject: Subject, name: str) -> None:
     """Maps of the promised shape, type and sign, that say something, of the scores that they state."""
     toy = made(name)
+    if subject.traits.rectifiers and not toy.rectified:
+        with untouched(toy.user, toy.x), refused(f"{subject.name} on {toy.network.name}", RectifierError):
+            subject.call(toy.network, toy.x, Targets.of(toy.targets), toy.layer)
+        return
+    if toy.network.link == "none" and not subject.traits.units:
+        with untouched(toy.user, toy.x), refused(f"{subject.name} on {toy.network.name}", ParameterError):
+            subject.call(toy.network, toy.x, Targets.of(toy.targets), toy.layer)
+        return
     with untouched(toy.user, toy.x, *toy.network.extra):
         maps, warnings = subject.seen(toy)
     _well_formed(subject, toy, maps, warnings)
@@ -131,6 +141,8 @@ def targets_together(subject: Subject) -> None:
         "encoder": (1, 2),
     }.items():
         toy = made(name)
+        if toy.network.link == "none" and not subject.traits.units:
+            continue
         together = subject.maps(toy)
         each = [subject.maps(toy, targets=[toy.targets[t]]) for t in chosen]
         what = f"{subject.name} on {toy.network.name}: targets one by one against all at once"

@@ -31,10 +31,14 @@ class Traits:
     homogeneous: scores s times as large give a map s times as large, and a region's sum its size times the mean's
     map. False, say, for Grad-CAM++, whose weights are ratios of powers of a gradient, and for probabilities.
     linear: the map of a contrast is the difference of the maps: no rectifying, no absolute values.
+    rectifiers: changes the gradient of rectifiers, and refuses a network without any with a RectifierError.
+    units: explains latent units too; False: it needs classes, and refuses units with a ParameterError.
     """
 
     homogeneous: bool = True
     linear: bool = False
+    rectifiers: bool = False
+    units: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Toy:
     layer: one with space, for methods that read a layer. user: the module as its owner holds it (wrapped, say).
     twin: another toy whose maps, target by target, are the same; None where there is none.
     exact_twin: the twin's numbers are the same but for rounding; without, they pass through a logarithm.
+    rectified: whether there are rectifiers on the way from the input to the scores.
     """
 
     network: Network
@@ -44,6 +45,7 @@ class Toy:
     user: nn.Module
     twin: "Toy | None" = None
     exact_twin: bool = True
+    rectified: bool = True
 
     def rows(self, *rows: int) -> "Toy":
         """The same toy with these images only, in this order, and their rows of the extra inputs."""
@@ -149,8 +151,8 @@ def two_inputs() -> Toy:
 
 
 def tokens() -> Toy:
-    """Attention between tokens: layer 'mixer' gives [B N C], 'patches' a map."""
-    return _balanced(replace(_toy(_made(modules.Tokens, 9)), layer="patches"))
+    """Attention between tokens, and no rectifier: layer 'mixer' gives [B N C], 'patches' a map."""
+    return _balanced(replace(_toy(_made(modules.Tokens, 9)), layer="patches", rectified=False))
 
 
 def vanishing() -> Toy:
@@ -253,7 +255,10 @@ def data_parallel() -> Toy:
 
 
 def binary() -> Toy:
-    """One channel under a sigmoid, against its twin of two: class 1 scored by y, class 0 by −y."""
+    """One channel under a sigmoid, against its twin of two labels: class 1 scored by y, class 0 by −y.
+
+    The twin's are independent labels: under a softmax, ±y would give σ(2y).
+    """
     questions = (
         Target(1, everything, of="logits"),
         Target(0, box(2, 3, 9, 12), of="logits"),
@@ -268,7 +273,7 @@ def binary() -> Toy:
     two.load_state_dict(state)
     table = ClassTable(("background", "foreground"))
     twin = _unnamed(two, questions)
-    twin = replace(twin, network=twin.network.with_(classes=table))
+    twin = replace(twin, network=twin.network.with_(classes=table, link="sigmoid"))
     return replace(toy, twin=twin)
 
 
