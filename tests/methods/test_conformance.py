@@ -48,7 +48,50 @@ VARIANTS: dict[str, tuple[str, Callable[[], Method], Traits]] = {
         Traits(homogeneous=False),
     ),
     "hires-cam": ("hires-cam", methods.HiResCAM, Traits()),
+    "guided-backprop": ("guided-backprop", methods.GuidedBackprop, Traits(rectifiers=True)),
+    "guided-backprop, signed": (
+        "guided-backprop",
+        partial(methods.GuidedBackprop, channels="signed"),
+        Traits(rectifiers=True),
+    ),
+    # A product of two slopes, whose unit is the square of the score's.
+    "guided-grad-cam": ("guided-grad-cam", methods.GuidedGradCAM, Traits(homogeneous=False, rectifiers=True)),
+    # A map of the layer's own numbers, whose unit is not the score's.
+    "activation": ("activation", methods.Activation, Traits(homogeneous=False)),
+    "activation, second": ("activation", partial(methods.Activation, rank=2), Traits(homogeneous=False)),
+    "activation, named": ("activation", partial(methods.Activation, channel=2), Traits(homogeneous=False)),
     "layer-cam": ("layer-cam", methods.LayerCAM, Traits()),
+    # On probabilities, which are not proportional to the scores.
+    "occlusion": (
+        "occlusion",
+        partial(methods.Occlusion, size=6, stride=4, fill="black"),
+        Traits(homogeneous=False, linear=True),
+    ),
+    "occlusion, superpixels": (
+        "occlusion",
+        partial(methods.Occlusion, parts="superpixel", scale=60.0, levels=2, fill="mean"),
+        Traits(homogeneous=False, linear=True),
+    ),
+    "score-map": ("score-map", methods.ScoreMap, Traits(homogeneous=False, linear=True)),
+    "fusion-map": ("fusion-map", methods.FusionMap, Traits(homogeneous=False, units=False)),
+    "fusion-map, margin": (
+        "fusion-map",
+        partial(methods.FusionMap, show="margin"),
+        Traits(homogeneous=False, units=False),
+    ),
+    "ssm": ("ssm", methods.SSM, Traits(homogeneous=False)),
+    "gssm": ("gssm", methods.GSSM, Traits(homogeneous=False)),
+    # The parts over which it averages hang on the classes, not on the target: linear.
+    "similarity-map": ("similarity-map", methods.SimilarityMap, Traits(homogeneous=False, linear=True)),
+    # Segments are chosen by their order, which no scale changes.
+    "xrai": ("xrai", partial(methods.XRAI, nodes=4), Traits()),
+    "xrai, sum": ("xrai", partial(methods.XRAI, nodes=4, channels="sum", size=8), Traits()),
+    "rise": ("rise", partial(methods.RISE, masks=8, cells=3), Traits(homogeneous=False, linear=True)),
+    "rise, published": (
+        "rise",
+        partial(methods.RISE, masks=8, cells=3, fill="black", centred=False),
+        Traits(homogeneous=False, linear=True),
+    ),
 }
 
 

@@ -8,11 +8,14 @@ from torch.nn.functional import interpolate
 
 from seglens.core.network import Network
 from seglens.core.regions import everything
-from seglens.core.targets import Target
+from seglens.core.targets import Target, Targets
 from seglens.methods import GradCAMPlusPlus
 
 SCALE = 0.05
 """Makes the sum over the region small enough for its exponential."""
+
+SHARE = 16 / 64
+"""Output pixels for each pixel of the input, on whose grid the region lies: the network has a stride of 2."""
 
 
 def net_and_tail():
@@ -56,7 +59,7 @@ def test_equals_the_definition_on_the_sum(c):
     net, tail = net_and_tail()
     x = pictures(1, 2, 8, 8)
     a = net.module[:2](x).detach()
-    w = weights_by_hand(tail, a, c)
+    w = weights_by_hand(tail, a, c, SHARE) / SHARE
     expected = torch.einsum("k,kuv->uv", w, a[0]).clamp(min=0)
     assert expected.max() > 0
     found = GradCAMPlusPlus("1")(net, x, asked(c, reduce="sum"))
@@ -76,8 +79,20 @@ def test_a_mean_is_the_sums_map_divided_by_the_size():
     assert mean.max() > 0
     torch.testing.assert_close(mean * BOX_SIZE, total, rtol=1e-10, atol=1e-12)
     a = net.module[:2](x[:1]).detach()
-    on_the_mean = torch.einsum("k,kuv->uv", weights_by_hand(tail, a, 1, 1 / BOX_SIZE), a[0]).clamp(min=0)
+    on_the_mean = torch.einsum("k,kuv->uv", weights_by_hand(tail, a, 1, SHARE / BOX_SIZE), a[0]).clamp(min=0)
     assert not torch.allclose(mean[0, 0], on_the_mean, rtol=0.02)
+
+
+def test_a_classifier_is_a_segmenter_of_one_pixel():
+    net, _ = net_and_tail()
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    x = pictures()
+    classifier = net.with_(module=nn.Sequential(*net.module, *pooled))
+    segmenter = net.with_(module=nn.Sequential(*net.module, pooled[0]))
+    one = GradCAMPlusPlus("1")(classifier, x, Targets.of(Target(1))).values
+    other = GradCAMPlusPlus("1")(segmenter, x, Targets.of(Target(1, everything))).values
+    assert one.max() > 0
+    torch.testing.assert_close(other, one)
 
 
 def test_nothing_overflows():

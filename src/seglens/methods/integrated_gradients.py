@@ -46,17 +46,11 @@ class IntegratedGradients:
         """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
         with capture(network, head=True) as taps:
             x = own(network, x)
-            start = fill(network, x, self.baseline)
             with torch.no_grad():
                 y = network(x)
-                scores = Targets.of(targets).bind(network, x, y)
-                empty = network(start)
-                if not bool(torch.isfinite(empty).all()):
-                    raise NonFiniteError(
-                        f"{network.name} gives NaN or infinity for the {self.baseline} picture from which the "
-                        "gradients are integrated.\n  Choose another baseline: " + ", ".join(FILLS) + "."
-                    )
-                s, s0 = scores(y), scores(empty)
+            scores = Targets.of(targets).bind(network, x, y)
+            start, s0 = beginning(network, x, scores, self.baseline)
+            s = scores(y)
             change = s - s0
             values: Tensor | None = None
             gap = torch.full_like(s, torch.inf)
@@ -96,20 +90,42 @@ class IntegratedGradients:
 
     def _integral(self, network: Network, x: Tensor, start: Tensor, scores: Scores, taps: Taps, n: int) -> Tensor:
         """[B T *grid] at n nodes, reduced over channels."""
-        at, weight = np.polynomial.legendre.leggauss(n)
-        at, weight = (at + 1) / 2, weight / 2
-
-        def part(first: int, last: int) -> Tensor:
-            inputs = torch.cat([start + float(a) * (x - start) for a in at[first:last]]).requires_grad_()
-            # Weighted where the gradients arise, so that they need not be stored node by node.
-            w = torch.as_tensor(weight[first:last], dtype=x.dtype, device=x.device)
-            found = Slopes(scores, network(inputs), [inputs], taps.head).linear(lambda g: g)
-            found = found.unflatten(0, (last - first, x.shape[0]))
-            return (w.reshape(-1, *[1] * (found.ndim - 1)) * found).sum(0)
-
-        total = torch.zeros((), device=x.device)
-        for found in in_batches(n, rows_at_once(x), part, "nodes"):
-            total = total + found
+        total = mean_gradient(network, x, start, scores, taps, n)
         if self.multiply_by_inputs:
             return (total * (x - start)[:, None]).sum(2)
         return total.abs().sum(2)
+
+
+def beginning(network: Network, x: Tensor, scores: Scores, baseline: Fill) -> tuple[Tensor, Tensor]:
+    """The empty picture [B C *grid] from which gradients are integrated, and its scores [B T].
+
+    Raises NonFiniteError where the network is not defined there.
+    """
+    start = fill(network, x, baseline)
+    with torch.no_grad():
+        empty = network(start)
+        if not bool(torch.isfinite(empty).all()):
+            raise NonFiniteError(
+                f"{network.name} gives NaN or infinity for the {baseline} picture from which the "
+                "gradients are integrated.\n  Choose another baseline: " + ", ".join(FILLS) + "."
+            )
+        return start, scores(empty)
+
+
+def mean_gradient(network: Network, x: Tensor, start: Tensor, scores: Scores, taps: Taps, n: int) -> Tensor:
+    """∫₀¹ ∂S/∂x (start + a (x − start)) da [B T C *grid] at n Gauss–Legendre nodes, n (1 + T) F; inside `capture`."""
+    at, weight = np.polynomial.legendre.leggauss(n)
+    at, weight = (at + 1) / 2, weight / 2
+
+    def part(first: int, last: int) -> Tensor:
+        inputs = torch.cat([start + float(a) * (x - start) for a in at[first:last]]).requires_grad_()
+        # Weighted where the gradients arise, so that they need not be stored node by node.
+        w = torch.as_tensor(weight[first:last], dtype=x.dtype, device=x.device)
+        found = Slopes(scores, network(inputs), [inputs], taps.head).linear(lambda g: g)
+        found = found.unflatten(0, (last - first, x.shape[0]))
+        return (w.reshape(-1, *[1] * (found.ndim - 1)) * found).sum(0)
+
+    total = torch.zeros((), device=x.device)
+    for found in in_batches(n, rows_at_once(x), part, "nodes"):
+        total = total + found
+    return total
