@@ -1,6 +1,6 @@
 """Trains the networks that ship with seglens: `python recipes/streets.py NAME`.
 
-NAME is unet, deeplab, unet-biased or classifier. Scenes are made as training goes, so no scene is
+NAME is unet, deeplab, unet-biased, classifier or vgg. Scenes are made as training goes, so no scene is
 seen twice. At the end the network is measured on held-out scenes; below its acceptance nothing is
 written. Otherwise weights (safetensors), input convention (TOML), model card and figures (JSON) go
 to the package's weights folder.
@@ -23,16 +23,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from seglens.datasets import CLASSES, COLOURS, Plant, Scene, Streets
-from seglens.networks.builtin import WEIGHTS, CropClassifier, DilatedNet, UNet
+from seglens.networks.builtin import VGG, WEIGHTS, CropClassifier, DilatedNet, UNet
 
 MEAN, STD = 0.5, 0.25
 SIZE = (96, 192)
 HELD_OUT_SEED = 2  # of no round of training
-CROP_SCENES, CROP_SIZE = (144, 288), 48
 CROP_CLASSES = ("person", "rider", "car", "bicycle", "motorcycle", "vegetation", "building")
 BIASED = "rider"
 ALWAYS = Plant(riders_on_bicycles=1.0)
@@ -57,11 +56,15 @@ class Job:
     accepted: Callable[[dict[str, Any]], bool]
     acceptance: str
     world: str
-    classes: tuple[str, ...] = CLASSES
+    crop: int | None = None  # side of the crops that are classified
 
     @property
     def classifies(self) -> bool:
-        return self.classes is CROP_CLASSES
+        return self.crop is not None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CROP_CLASSES if self.classifies else CLASSES
 
 
 PLAIN = "riders and persons on bicycles, on motorcycles or on foot, equally often"
@@ -85,7 +88,13 @@ JOBS = {
         lambda: CropClassifier(classes=len(CROP_CLASSES)), "four convolution blocks, GAP, linear",
         Plant(), ((1, 600),), 64, 3e-3, "features.block4", 1,
         lambda figures: figures["accuracy"] >= 0.85, "accuracy >= 0.85", PLAIN,
-        CROP_CLASSES,
+        48,
+    ),
+    "vgg": Job(
+        lambda: VGG(classes=len(CROP_CLASSES)), "VGG16 in small: 13 convolutions, no normalisation, 3 linear layers",
+        Plant(), ((1, 2000),), 64, 2e-3, "features.block5", 1,
+        lambda figures: figures["accuracy"] >= 0.85, "accuracy >= 0.85", PLAIN,
+        96,
     ),
 }  # fmt: skip
 
@@ -109,11 +118,12 @@ class Pixels(Dataset[tuple[Tensor, Tensor]]):
         return to_tensor(scene.image), torch.from_numpy(scene.labels).long()
 
 
-def crops_of(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Square crops around the scene's instances, and at most one of vegetation and of building.
+def crops_of(scene: Scene, rng: np.random.Generator, size: int) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Square crops around the scene's instances, and at most one of vegetation and of building; `size` pixels wide.
 
-    Left out: instances of under 60 visible pixels, and crops in which another class of things
-    covers more than the instance's own, because their label would be a matter of taste.
+    Left out: instances of under 60 visible pixels (in scenes made for crops of 48), and crops in
+    which another class of things covers more than the instance's own, because their label would be
+    a matter of taste.
     """
     height, width = scene.labels.shape
     first_thing = CLASSES.index("person")
@@ -125,17 +135,17 @@ def crops_of(scene: Scene, rng: np.random.Generator) -> Iterator[tuple[NDArray[n
         x = int(np.clip((columns.min() + columns.max() - side) // 2, 0, max(width - side, 0)))
         inside = scene.labels[y : y + side, x : x + side]
         things = np.bincount(inside[inside >= first_thing], minlength=len(CLASSES))
-        if rows.size >= 60 and things.argmax() == label:
-            yield _shrunk(scene.image[y : y + side, x : x + side]), _crop_label(label)
+        if rows.size >= 60 * (size / 48) ** 2 and things.argmax() == label:
+            yield _resized(scene.image[y : y + side, x : x + side], size), _crop_label(label)
     for name in ("vegetation", "building"):
         rows, columns = np.nonzero(scene.labels == CLASSES.index(name))
         for pick in rng.integers(rows.size, size=4) if rows.size else ():
-            side = int(rng.integers(24, 56))
+            side = int(rng.integers(size // 2, size * 7 // 6))
             y = int(np.clip(rows[pick] - side // 2, 0, height - side))
             x = int(np.clip(columns[pick] - side // 2, 0, width - side))
             inside = scene.labels[y : y + side, x : x + side]
             if (inside == CLASSES.index(name)).mean() > 0.6:
-                yield _shrunk(scene.image[y : y + side, x : x + side]), CROP_CLASSES.index(name)
+                yield _resized(scene.image[y : y + side, x : x + side], size), CROP_CLASSES.index(name)
                 break
 
 
@@ -143,16 +153,30 @@ def _crop_label(label: int) -> int:
     return CROP_CLASSES.index(CLASSES[label])
 
 
-def _shrunk(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(crop).resize((CROP_SIZE, CROP_SIZE)))
+def _resized(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(crop).resize((size, size)))
 
 
-def crop_set(scenes: int, seed: int) -> TensorDataset:
+@dataclass(frozen=True, slots=True)
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Crops as (image, label) for a classifier; kept as bytes, a quarter of their size as numbers."""
+
+    images: list[NDArray[np.uint8]]
+    labels: list[int]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return to_tensor(self.images[index]), torch.tensor(self.labels[index])
+
+
+def crop_set(scenes: int, seed: int, size: int) -> Crops:
+    """Crops `size` wide from scenes three times as high and six times as wide, so that half of them shrink."""
     rng = np.random.default_rng(seed)
-    streets = Streets(scenes, CROP_SCENES, seed)
-    pairs = [pair for scene in streets for pair in crops_of(scene, rng)]
-    images = torch.stack([to_tensor(image) for image, _ in pairs])
-    return TensorDataset(images, torch.tensor([label for _, label in pairs]))
+    streets = Streets(scenes, (3 * size, 6 * size), seed)
+    images, labels = zip(*(pair for scene in streets for pair in crops_of(scene, rng, size)), strict=True)
+    return Crops(list(images), list(labels))
 
 
 class Training(lightning.LightningModule):
@@ -197,7 +221,7 @@ def ious(network: nn.Module, plant: Plant, scenes: int) -> list[float]:
 
 
 @torch.no_grad()
-def accuracies(network: nn.Module, held_out: TensorDataset) -> list[float]:
+def accuracies(network: nn.Module, held_out: Crops) -> list[float]:
     """Share of each class's crops that are labelled right, and over all crops, last."""
     each = MulticlassAccuracy(len(CROP_CLASSES), average="none")
     overall = MulticlassAccuracy(len(CROP_CLASSES), average="micro")
@@ -211,8 +235,8 @@ def accuracies(network: nn.Module, held_out: TensorDataset) -> list[float]:
 def measure(network: nn.Module, job: Job, scenes: int) -> dict[str, Any]:
     """Held-out figures, rounded: what is written is what is accepted."""
     network.eval()
-    if job.classifies:
-        *each, overall = accuracies(network, crop_set(scenes, HELD_OUT_SEED))
+    if job.crop is not None:
+        *each, overall = accuracies(network, crop_set(scenes, HELD_OUT_SEED, job.crop))
         table = {name: round(v, 3) for name, v in zip(CROP_CLASSES, each, strict=True)}
         return {"accuracy": round(overall, 3), "per_class": table}
     own = ious(network, job.plant, scenes)
@@ -236,7 +260,7 @@ def measure(network: nn.Module, job: Job, scenes: int) -> dict[str, Any]:
 def convention(name: str, job: Job) -> str:
     """The TOML that says how an image becomes an input, and what the outputs are."""
     colours = [list(COLOURS[CLASSES.index(label)]) for label in job.classes]
-    size = [CROP_SIZE, CROP_SIZE] if job.classifies else list(SIZE)
+    size = list(SIZE) if job.crop is None else [job.crop] * 2
     lines = {
         "name": name,
         "task": "classify" if job.classifies else "segment",
@@ -264,13 +288,14 @@ def card(name: str, job: Job, figures: dict[str, Any]) -> str:
     short = name.removeprefix("streets-")
     unit, overall = ("accuracy", "accuracy") if job.classifies else ("IoU", "miou")
     rounds = ", then ".join(f"{steps} steps over scenes of seed {seed}" for seed, steps in figures["rounds"])
+    crops = f"\n- Crops: {job.crop} × {job.crop}, from scenes of {3 * job.crop} × {6 * job.crop}." if job.crop else ""
     text = f"""# {name}
 
 {job.architecture}; {figures["parameters"]:,} parameters. Input: RGB, divided by 255, less {MEAN},
 over {STD}; output: logits. Made to be explained, not to be used on real streets: it has seen
 nothing but `seglens.datasets.Streets`.
 
-- World: {job.world}.
+- World: {job.world}.{crops}
 - Trained on: {rounds} (batches of {job.batch}).
 - Took: {figures["minutes"]} minutes on a {figures["hardware"]}, AdamW with a one-cycle schedule,
   bfloat16.
@@ -311,10 +336,10 @@ def train(job: Job, quiet: bool) -> nn.Module:
 
 def _run(network: nn.Module, job: Job, seed: int, steps: int, quiet: bool) -> None:
     """One run of the schedule over scenes of `seed`."""
-    if job.classifies:
-        data: Dataset[Any] = crop_set(800, seed)
-        labels = torch.stack([label for _, label in data]).numpy()  # type: ignore[attr-defined]
-        shares = np.bincount(labels, minlength=len(job.classes)) / labels.size
+    if job.crop is not None:
+        crops = crop_set(800, seed, job.crop)
+        data: Dataset[Any] = crops
+        shares = np.bincount(crops.labels, minlength=len(job.classes)) / len(crops)
     else:
         data = Pixels(Streets(steps * job.batch, SIZE, seed, job.plant))
         sample = np.stack([scene.labels for scene in Streets(32, SIZE, seed, job.plant)]).ravel()
@@ -375,7 +400,7 @@ def main() -> None:
     collected = given.out / "figures.json"
     every = json.loads(collected.read_text()) if collected.exists() else {}
     every[name] = figures
-    collected.write_text(json.dumps(every, indent=2) + "\n")
+    collected.write_text(json.dumps(every, indent=2, sort_keys=True) + "\n")
     print(f"{name} accepted; written to {given.out}.")
 
 

@@ -3,17 +3,20 @@
 import json
 import tomllib
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from seglens.core.errors import NameNotFoundError
+from seglens.core.errors import NameNotFoundError, ShapeError
 from seglens.datasets import CLASSES, COLOURS, Plant, Streets
-from seglens.networks.builtin import BUILTIN, WEIGHTS, CropClassifier, DilatedNet, UNet, build
+from seglens.networks.builtin import BUILTIN, VGG, WEIGHTS, CropClassifier, DilatedNet, UNet, build
 
+CLASSIFIERS = ["streets-classifier", "streets-vgg"]
 SEGMENTERS = ["streets-unet", "streets-deeplab", "streets-unet-biased"]
 UNSEEN = 40_000  # neither the seed of training nor the one of the cards
 PRESENT = Plant(riders_on_bicycles=1.0)
@@ -43,6 +46,23 @@ def ious(name: str, plant: Plant, scenes: int = 24) -> tuple[float, ...]:
             counts += np.bincount(pairs.ravel(), minlength=121).reshape(11, 11)
     hit = np.diag(counts)
     return tuple(float(v) for v in hit / (counts.sum(0) + counts.sum(1) - hit))
+
+
+@cache
+def crops(scenes: int = 16) -> tuple[tuple[NDArray[np.uint8], str], ...]:
+    """Square crops about things that are seen well and cover more of it than any other class of things."""
+    found: list[tuple[NDArray[np.uint8], str]] = []
+    for scene in Streets(scenes, (288, 576), UNSEEN):
+        for number in np.unique(scene.instances[scene.instances > 0]):
+            rows, columns = np.nonzero(scene.instances == number)
+            half = int(0.6 * max(np.ptp(rows), np.ptp(columns))) + 1
+            y, x = (int(side.min() + side.max()) // 2 for side in (rows, columns))
+            inside = np.s_[max(y - half, 0) : y + half, max(x - half, 0) : x + half]
+            things = np.bincount(scene.labels[inside].ravel(), minlength=len(CLASSES))[CLASSES.index("person") :]
+            label = int(scene.labels[rows[0], columns[0]])
+            if rows.size >= 400 and things.argmax() + CLASSES.index("person") == label:
+                found.append((scene.image[inside], CLASSES[label]))
+    return tuple(found)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -83,6 +103,19 @@ def test_the_unbiased_segmenters_see_the_street(name):
     assert min(each) >= 0.4
 
 
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_classifiers_see_what_a_crop_shows(name):
+    network, described = build(name), convention(name)
+    seen: dict[str, list[bool]] = {}
+    for crop, label in crops():
+        x = interpolate(prepared(crop, name), described["input"]["size"], mode="bilinear", antialias=True)
+        with torch.no_grad():
+            seen.setdefault(label, []).append(described["classes"][network(x).argmax(1)] == label)
+    assert set(seen) == {"person", "rider", "car", "bicycle", "motorcycle"}
+    assert np.mean([*chain(*seen.values())]) >= 0.85
+    assert min(np.mean(right) for right in seen.values()) >= 0.7
+
+
 def test_the_twin_leans_on_the_bicycle_and_its_sister_does_not():
     rider = CLASSES.index("rider")
     drops = {
@@ -113,6 +146,33 @@ def test_the_others_take_any_size(size):
         assert CropClassifier().eval()(x).shape == (1, 7)
 
 
+@pytest.mark.parametrize("size", [(97, 193), (33, 47), (32, 32)])
+def test_a_vgg_takes_any_size_on_which_it_can_pool(size):
+    with torch.no_grad():
+        assert VGG().eval()(torch.zeros(1, 3, *size)).shape == (1, 7)
+
+
+def test_a_vgg_says_which_size_it_was_made_for():
+    with pytest.raises(ShapeError, match=r"sides are to be 32 or more; got 31 x 96\.\n  Resize to 96 x 96"):
+        VGG()(torch.zeros(1, 3, 31, 96))
+
+
+def test_a_vgg_is_laid_out_as_vgg16():
+    """Configuration D of the paper: 13 convolutions of 3 x 3, all padded, 5 poolings, 3 linear layers."""
+    kinds = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Linear, nn.Dropout)
+    layers = [m for m in VGG().modules() if not [*m.children()] and not isinstance(m, nn.AdaptiveAvgPool2d)]
+    assert all(isinstance(m, kinds) for m in layers), "no normalisation, nothing else"
+    paper = [64, 64, "pool", 128, 128, "pool", *[256] * 3, "pool", *[512] * 3, "pool", *[512] * 3, "pool"]
+    spatial = [m for m in layers if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
+    ours = [m.out_channels * 8 if isinstance(m, nn.Conv2d) else "pool" for m in spatial]
+    assert ours == paper
+    convolutions = [m for m in layers if isinstance(m, nn.Conv2d)]
+    assert all((m.kernel_size, m.stride, m.padding) == ((3, 3), (1, 1), (1, 1)) for m in convolutions)
+    assert all(isinstance(layers[layers.index(m) + 1], nn.ReLU) for m in convolutions)
+    head = [type(m).__name__ for m in layers[layers.index(next(m for m in layers if isinstance(m, nn.Linear))) :]]
+    assert head == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+
+
 @pytest.mark.parametrize(
     ("network", "layer", "stride"),
     [
@@ -121,6 +181,8 @@ def test_the_others_take_any_size(size):
         (DilatedNet, "encoder.stage4", 8),
         (DilatedNet, "aspp", 8),
         (CropClassifier, "features.block4", 8),
+        (VGG, "features.block4", 8),
+        (VGG, "features.block5", 16),
     ],
 )
 def test_layers_have_the_strides_that_are_documented(network, layer, stride):

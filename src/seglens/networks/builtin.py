@@ -32,6 +32,15 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs))
 
 
+def _plain(inputs: int, outputs: int, depth: int) -> nn.Sequential:
+    """3x3 convolutions with bias, each with its ReLU, named by number."""
+    block = nn.Sequential()
+    for number in range(1, depth + 1):
+        block.add_module(f"conv{number}", nn.Conv2d(inputs if number == 1 else outputs, outputs, 3, padding=1))
+        block.add_module(f"relu{number}", nn.ReLU())
+    return block
+
+
 def _resized(x: Tensor, like: Tensor) -> Tensor:
     return interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
@@ -234,6 +243,59 @@ class CropClassifier(nn.Module):
         return self.head(self.pool(self.features(x)).flatten(1))
 
 
+class VGG(nn.Module):
+    """VGG16 (Simonyan and Zisserman 2015, arXiv:1409.1556) with an eighth of its channels; no normalisation either.
+
+    Thirteen 3x3 convolutions in five blocks of 2, 2, 3, 3 and 3, each with its ReLU, each block followed by
+    max-pooling; then three fully connected layers (the hidden ones a 32nd as wide) with ReLU and dropout between.
+    [B channels H W] -> logits [B classes], made for 96 x 96, where the last pooling leaves 3 x 3 places; those of
+    other sizes are averaged to 3 x 3 first. Sides of 32 or more; ShapeError otherwise.
+    Layers: `features.block1` to `features.block5` (strides 1, 2, 4, 8, 16; the last is what Grad-CAM reads, before
+    its pooling), in each `conv1`, `relu1` and so on; `features.pool1` to `features.pool5`; `pool`, `classifier`.
+    """
+
+    smallest = 32  # five poolings leave one place
+
+    def __init__(
+        self,
+        channels: int = 3,
+        classes: int = 7,
+        widths: tuple[int, int, int, int, int] = (8, 16, 32, 64, 64),
+        hidden: int = 128,
+    ) -> None:
+        super().__init__()
+        self.features = nn.Sequential()
+        blocks = zip((channels, *widths[:-1]), widths, (2, 2, 3, 3, 3), strict=True)
+        for number, (inputs, outputs, depth) in enumerate(blocks, start=1):
+            self.features.add_module(f"block{number}", _plain(inputs, outputs, depth))
+            self.features.add_module(f"pool{number}", nn.MaxPool2d(2))
+        self.pool = nn.AdaptiveAvgPool2d(3)
+        self.classifier = nn.Sequential(
+            nn.Linear(widths[-1] * 9, hidden),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(hidden, classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                # Without normalisation, thirteen layers learn only where the signal neither dies nor grows (He et al.).
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B K] for crops [B 3 H W]. Raises ShapeError for a side under 32."""
+        if min(x.shape[-2:]) < self.smallest:
+            raise ShapeError(
+                f"VGG pools five times, so that sides are to be {self.smallest} or more; got "
+                f"{x.shape[-2]} x {x.shape[-1]}.\n  Resize to 96 x 96, for which it was trained.",
+                tuple(x.shape),
+            )
+        return self.classifier(self.pool(self.features(x)).flatten(1))
+
+
 @dataclass(frozen=True, slots=True)
 class Builtin:
     """A shipped network: how to construct it, and the file that holds its weights.
@@ -252,6 +314,7 @@ BUILTIN: dict[str, Builtin] = {
         ("streets-deeplab", DilatedNet),
         ("streets-unet-biased", UNet),
         ("streets-classifier", CropClassifier),
+        ("streets-vgg", VGG),
     )
 }
 

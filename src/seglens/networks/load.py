@@ -19,7 +19,7 @@ from seglens.networks.files import Kind, kind_of
 from seglens.networks.loaded import LOADERS, Constructor, Loaded, Request
 from seglens.networks.module import first_channels, from_module
 
-BUILTIN = ("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier")
+BUILTIN = ("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier", "streets-vgg")
 """Names of the networks that ship."""
 
 # Modules that register the loaders of LOADERS, imported when a file is first opened.
