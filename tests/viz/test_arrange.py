@@ -51,6 +51,54 @@ def test_methods_at_layers_make_a_table(make):
     assert plan.title == "rider in predicted(rider)"
 
 
+def test_classes_at_layers_of_one_method_make_a_table_headed_by_layers(make):
+    several = [make(target=t, layer=n) for n in ("a", "b", "c", "d", "e") for t in ("rider", "car", "road")]
+    plan = arrange(several)
+    assert plan.title == "grad-cam"
+    assert plan.headings == ["rider", "car", "road"]
+    assert [cell.caption for cell in plan.rows[0]] == ["image", "a", "b", "c", "d", "e"]
+    assert [[several[cell.index].layer for cell in row[1:]] for row in plan.rows] == [["a", "b", "c", "d", "e"]] * 3
+    # Where settings differ too, the layer alone does not tell them apart.
+    settled = [make(target=t, layer="a", parameters={"relu": r}) for t in ("rider", "car") for r in (True, False)]
+    assert [cell.caption for cell in arrange(settled).rows[0][1:]] == [
+        "grad-cam at a, relu = yes",
+        "grad-cam at a, relu = no",
+    ]
+
+
+def test_methods_for_classes_make_a_table(make):
+    methods = [f"method {i}" for i in range(7)]
+    plan = arrange([make(target=t, method=m, layer=None) for m in methods for t in ("rider", "car", "road")])
+    assert plan.headings == ["rider", "car", "road"]
+    assert [cell.caption for cell in plan.rows[0]] == ["image", *methods]
+    assert plan.columns == 8
+
+
+def asking_nothing(make, **changed):
+    fields = {"method": "fusion-map", "layer": None, "target": "no class", "score": float("nan"), "region": None}
+    return make(**{**fields, "of": "probabilities", "unit": "probability", **changed})
+
+
+def test_what_asks_nothing_stands_beside_the_only_question(make):
+    plan = arrange([make(), asking_nothing(make)])
+    assert plan.title == "rider in predicted(rider)"
+    assert plan.names == ["grad-cam at encoder.4", "fusion-map, probabilities"]
+    assert "scores are of logits" in plan.subtitle
+    several = arrange([make(), make(target="road"), asking_nothing(make)])
+    assert several.headings == ["rider in predicted(rider)", "road", "asks about no class"]
+    alone = arrange([asking_nothing(make), asking_nothing(make, network="other")])
+    assert alone.title == "fusion-map, probabilities"
+    assert "scores" not in alone.subtitle
+
+
+def test_a_number_that_alone_differs_is_named(make):
+    activations = [make(method="activation", extras={"channel": np.array(n), "gap": np.array(0.1)}) for n in (3, 17)]
+    assert arrange(activations).names == ["activation at encoder.4, channel 3", "activation at encoder.4, channel 17"]
+    # A number that came out of another question is no name.
+    nodes = [make(target=t, extras={"nodes": np.array(n)}) for t, n in (("a", 50), ("b", 100))]
+    assert arrange(nodes).names == ["a", "b"]
+
+
 def test_settings_that_differ_are_named(make):
     plan = arrange([make(parameters={"steps": n, "seed": 0}) for n in (10, 50)])
     assert plan.names == ["grad-cam at encoder.4, steps = 10", "grad-cam at encoder.4, steps = 50"]

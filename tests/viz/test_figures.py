@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.viz import figure, grid
 from seglens.viz._sheet import width_of, wrapped
@@ -63,10 +64,10 @@ def test_a_zero_map_is_stated_and_has_no_bar(make):
 
 def test_a_grid_has_its_own_scales_or_one(make):
     both = [make(), make(method="rise", map=make().map * 2)]
-    own = said(grid(both, percentile=100))
+    own = said(grid(both, Display(percentile=100)))
     assert "3" in own
     assert "6" in own
-    one = said(grid(both, shared=True, percentile=100))
+    one = said(grid(both, Display(shared=True, percentile=100)))
     assert one.count("6") == 2
     assert "All maps share one scale." in one
 

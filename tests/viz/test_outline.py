@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.morphology import dilation
 
+from seglens.viz.display import overlay
 from seglens.viz.outline import edges, painted
-from seglens.viz.picture import overlay
 
 REGIONS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))
 

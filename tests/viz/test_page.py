@@ -129,7 +129,7 @@ def test_every_picture_has_words_and_every_control_a_label(case):
     read = Reader(page(case))
     for attrs in read.all("svg"):
         assert attrs.get("aria-hidden") == "true" or attrs["aria-label"]
-    assert len(read.all("label")) == len(read.all("input")) > 0
+    assert len(read.all("label")) == len(read.all("input")) + len(read.all("select")) > 0
 
 
 def test_pictures_keep_their_pixels():

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 
 from seglens.core.classes import ClassTable
+from seglens.core.display import Display
 from seglens.core.errors import ParameterError, ShapeError
 from seglens.viz.colours import OTHER, palette, table
+from seglens.viz.display import overlay, shared_scale, show
 from seglens.viz.picture import (
     Scale,
     flat,
     greyed,
     labels_picture,
     occurring,
-    overlay,
     rgba,
     scale_of,
-    shared_scale,
 )
 
 
@@ -62,9 +62,10 @@ def test_percentile_out_of_range(percentile):
 
 def test_one_scale_for_several_maps(make):
     small, large = make(), make(map=make().map * -4)
-    assert shared_scale([small, large]) == Scale(12.0, True, 12.0)
+    whole = Display(percentile=100)
+    assert shared_scale([show(small, whole), show(large, whole)]) == Scale(12.0, True, 12.0)
     with pytest.raises(ParameterError, match="'logit' and 'probability' cannot share"):
-        shared_scale([small, make(unit="probability")])
+        shared_scale([show(small), show(make(unit="probability"))])
 
 
 def test_colours_of_both_ends_and_the_middle():
@@ -106,7 +107,7 @@ def test_undefined_pixels_are_hatched_in_grey():
 def test_a_zero_map_is_transparent(make):
     zero = make(map=np.zeros((24, 36), np.float32))
     assert not rgba(zero.map, None).any()
-    np.testing.assert_array_equal(overlay(zero, grey=False, region=False), zero.image)
+    np.testing.assert_array_equal(overlay(zero, Display(grey=False), region=False), zero.image)
 
 
 @pytest.mark.parametrize("shape", [(24, 36), (1, 1), (3, 500), (500, 3), (2, 2), (301, 199)])
@@ -120,7 +121,7 @@ def test_overlay_keeps_the_images_size(make, shape, channels):
 
 def test_overlay_blends_as_a_screen_does(make):
     e = make(map=np.full((24, 36), 2.0, np.float32), image=np.full((24, 36, 3), 100, np.uint8))
-    drawn = overlay(e, opacity=0.5, growing=False, grey=False, region=False)
+    drawn = overlay(e, Display(opacity=0.5, growing=False, grey=False), region=False)
     expected = 0.5 * 100 + 0.5 * np.array(entry("sequential", 255))
     np.testing.assert_allclose(drawn[0, 0], expected, atol=1)
 

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from seglens.viz import words
+from seglens.viz.display import show
 from seglens.viz.picture import Scale
 
 
@@ -35,8 +38,8 @@ def test_settings_leave_out_the_layer(make):
 
 def test_a_zero_map_is_named(make):
     e = make(map=np.zeros((24, 36), np.float32), notes=("a note",))
-    assert words.state(e) == "The map is zero everywhere"
-    assert words.remarks(e) == [
+    assert words.state(show(e)) == "The map is zero everywhere"
+    assert words.remarks(show(e)) == [
         "The map is zero everywhere: the picture says nothing about the image.",
         "a note",
     ]
@@ -45,14 +48,14 @@ def test_a_zero_map_is_named(make):
 def test_undefined_pixels_are_counted(make):
     values = np.ones((24, 36), np.float32)
     values[:12] = np.nan
-    assert words.remarks(make(map=values)) == ["Hatched in grey: undefined, 50 % of the pixels."]
-    assert words.state(make(map=np.full((24, 36), np.nan))) == "The map is undefined everywhere"
+    assert words.remarks(show(make(map=values))) == ["Hatched in grey: undefined, 50 % of the pixels."]
+    assert words.state(show(make(map=np.full((24, 36), np.nan)))) == "The map is undefined everywhere"
 
 
 def test_clipping_is_told_with_what_it_hides(make):
-    told = words.beyond(make(), Scale(1.5, False, 3.0))
+    told = words.beyond(replace(show(make()), scale=Scale(1.5, False, 3.0)))
     assert told == ["Colours end at 1.5 logit; the greatest absolute value is 3."]
-    assert words.beyond(make(), Scale(3.0, False, 3.0)) == []
+    assert words.beyond(replace(show(make()), scale=Scale(3.0, False, 3.0))) == []
 
 
 def test_extent(make):

@@ -7,7 +7,8 @@ and pages do without it.
 from typing import TYPE_CHECKING, Any
 
 from seglens.viz.colours import colormap, palette
-from seglens.viz.picture import Scale, overlay, rgba, scale_of
+from seglens.viz.display import overlay
+from seglens.viz.picture import Scale, rgba, scale_of
 
 if TYPE_CHECKING:
     from seglens.viz.figures import figure, grid

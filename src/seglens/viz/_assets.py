@@ -1,4 +1,4 @@
-"""The style sheet and the script that travel inside every page and notebook view."""
+"""The style sheets that travel inside every page and notebook view."""
 
 STYLE = """
 .seglens{--paper:#fff;--plate:#fff;--ink:#1b1d21;--quiet:#555a63;--rule:#d9dce1;--tint:#f3f4f6;
@@ -51,8 +51,10 @@ padding:0;font-size:.8125rem}
 .seglens .legend svg{flex:none;width:.75rem;height:.75rem;align-self:center}
 .seglens .controls{display:flex;flex-wrap:wrap;gap:.4rem 1.25rem;align-items:center;
 font-size:.8125rem;margin:.6rem 0 0}
-.seglens .controls[hidden]{display:none}
+.seglens [hidden]{display:none}
 .seglens .controls label{display:flex;align-items:center;gap:.45rem;min-height:1.75rem}
+.seglens select{font:inherit;color:inherit;background:var(--plate);border:1px solid var(--rule);
+border-radius:.3rem;padding:.15rem .3rem;max-width:16rem}
 .seglens input{accent-color:var(--accent);margin:0}
 .seglens input[type=range]{width:8rem}
 .seglens output{min-width:3em;font-variant-numeric:tabular-nums}
@@ -74,33 +76,4 @@ html{background:#fff}body{margin:0}
 @media (prefers-color-scheme:dark){html{background:#14161a}}
 @media (min-width:48rem){.seglens{padding:2rem}}
 @media print{.seglens .controls{display:none}.seglens article{break-inside:avoid}}
-"""
-
-# Without a script the page is complete but still; the controls appear when something answers them.
-SCRIPT = """
-(() => {
-  for (const box of document.querySelectorAll(".seglens .controls[hidden]")) {
-    const scope = box.closest("article") || box.closest(".seglens");
-    const set = (name, input) => {
-      for (const other of scope.querySelectorAll('input[name="' + name + '"]')) {
-        if (other.type === "range") other.value = input.value; else other.checked = input.checked;
-        const told = other.parentElement.querySelector("output");
-        if (told) told.textContent = other.value + " %";
-      }
-      if (name === "opacity")
-        for (const map of scope.querySelectorAll(".map")) map.style.opacity = input.value / 100;
-      if (name === "edge") {
-        const at = scope.matches("article") ? [scope] : scope.querySelectorAll("article");
-        for (const one of at) one.classList.toggle("no-edge", !input.checked);
-      }
-      if (name === "grey")
-        for (const below of scope.querySelectorAll(".below"))
-          if (input.checked) below.setAttribute("filter", below.dataset.filter);
-          else below.removeAttribute("filter");
-    };
-    for (const input of box.querySelectorAll("input"))
-      input.addEventListener("input", () => set(input.name, input));
-    box.hidden = false;
-  }
-})();
 """

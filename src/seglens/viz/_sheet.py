@@ -164,6 +164,28 @@ class Sheet:
             self._place(drawn)
         return y + size * LINE / 72
 
+    def upright(self, x: float, y: float, text: str, size: float = 8, *, bold: bool = False, colour: str = INK) -> None:
+        """One line turned to read upwards, centred on x, its beginning at y and the rest above it."""
+        text, families = _drawable(text)
+        if not text:
+            return
+        drawn = Text(
+            x + size * 0.27 / 72,
+            y,
+            text,
+            color=colour,
+            fontsize=size,
+            fontfamily=list(families),
+            fontweight="bold" if bold else "normal",
+            horizontalalignment="left",
+            verticalalignment="baseline",
+            rotation=90,
+            rotation_mode="anchor",
+            parse_math=False,
+            usetex=False,
+        )
+        self._place(drawn)
+
     def paragraph(
         self,
         x: float,
@@ -225,6 +247,10 @@ class Sheet:
     def swatch(self, x: float, y: float, size: float, colour: str | tuple[float, ...]) -> None:
         """A small filled square."""
         self._patch(x, y, size, size, fc=colour, ec="#00000040", lw=0.4)
+
+    def block(self, x: float, y: float, width: float, height: float, colour: str | tuple[float, ...]) -> None:
+        """A filled rectangle without an edge: bars, rules, cells."""
+        self._patch(x, y, width, height, fc=colour, ec="none", lw=0.0)
 
     def outline_swatch(self, x: float, y: float, size: float) -> None:
         """The double line of a region's outline, as a key to it."""

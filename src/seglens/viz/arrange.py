@@ -46,11 +46,15 @@ def arrange(explanations: Sequence[Explanation]) -> Arrangement:
     two differ, the first makes rows and the second columns, with the image in front of each row;
     where one differs, or more than two do, or two explanations would share a place, all follow
     each other in a list. Methods at several layers make a table too, where every pair is there.
+    What asks about no class differs from what does only where that asks several questions.
     """
     told = {name: tell(explanations) for name, tell in _TELL.items()}
+    _tell_twins_apart(explanations, told)
     differ = [name for name in ("image", "network", "target", "how") if len(set(told[name])) > 1]
     if differ == ["how"] and _complete(told["method"], told["layer"]):
         differ = ["method", "layer"]
+    elif len(differ) == 2 and differ[1] == "how" and _layers_alone(told):
+        differ[1] = "layer"
     names = [" · ".join(told[d][i] for d in differ) for i in range(len(explanations))]
     title, subtitle = _titles(explanations, told, differ)
     one_image = len(set(told["image"])) == 1
@@ -102,12 +106,16 @@ def _titles(explanations: Sequence[Explanation], told: dict[str, list[str]], dif
     kept = [d for d in ("how", "target") if d not in differ]
     if "method" in differ:
         kept.remove("how")
+    elif "layer" in differ:
+        kept[kept.index("how")] = "method"
+    if not any(map(words.asks, explanations)):
+        kept = [d for d in kept if d != "target"]
     title = " · ".join(told[d][0] for d in kept)
     first = explanations[0]
-    of = {e.of for e in explanations}
+    of = {e.of for e in explanations if words.asks(e)}
     facts = [f"{len(explanations)} explanations"] if len(explanations) > 1 else []
     facts += [first.network] if "network" not in differ else []
-    facts += [f"scores are of {first.of}"] if len(of) == 1 else []
+    facts += [f"scores are of {of.pop()}"] if len(of) == 1 else []
     return (title or facts.pop(0)), "  ·  ".join(facts)
 
 
@@ -116,6 +124,28 @@ def _complete(a: list[str], b: list[str]) -> bool:
     kinds = len(set(a)), len(set(b))
     pairs = set(zip(a, b, strict=True))
     return min(kinds) > 1 and len(pairs) == kinds[0] * kinds[1] == len(a)
+
+
+def _layers_alone(told: dict[str, list[str]]) -> bool:
+    """Whether one method with the same settings reads several layers."""
+    return len(set(told["method"])) == 1 and len(set(zip(told["how"], told["layer"], strict=True))) == len(
+        set(told["layer"])
+    )
+
+
+def _tell_twins_apart(explanations: Sequence[Explanation], told: dict[str, list[str]]) -> None:
+    """Add to `how` those single whole numbers that alone tell explanations apart, such as the channel of an activation.
+
+    Other results are no names: the nodes that an integral took belong to its answer.
+    """
+    twins: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(explanations)):
+        twins.setdefault(tuple(told[d][i] for d in ("image", "network", "target", "how")), []).append(i)
+    for group in twins.values():
+        found = {i: [n for n in words.numbers(explanations[i]) if n[1].isdigit()] for i in group}
+        for i in group:
+            own = [f"{name} {value}" for name, value in found[i] if any((name, value) not in found[j] for j in group)]
+            told["how"][i] = ", ".join([told["how"][i], *own])
 
 
 def _digest(array: NDArray[np.generic] | None) -> str:
@@ -148,10 +178,17 @@ def _how(explanations: Sequence[Explanation]) -> list[str]:
     ]
 
 
+def _target(explanations: Sequence[Explanation]) -> list[str]:
+    """The question of each; what asks none is counted to the only question of the others."""
+    asked = {e.target for e in explanations if words.asks(e)}
+    only = next(iter(asked)) if len(asked) == 1 else None
+    return [e.target if words.asks(e) else only or words.target(e) for e in explanations]
+
+
 _TELL: dict[str, Callable[[Sequence[Explanation]], list[str]]] = {
     "image": image_names,
     "network": lambda es: [e.network for e in es],
-    "target": lambda es: [e.target for e in es],
+    "target": _target,
     "how": _how,
     "method": lambda es: [e.method for e in es],
     "layer": lambda es: [e.layer or "no layer" for e in es],

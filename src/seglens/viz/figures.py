@@ -1,32 +1,24 @@
 """Figures fit for a paper: one explanation in full, or several side by side."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from seglens.core.classes import ClassTable
+from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation
 from seglens.viz import words
 from seglens.viz._sheet import LINE, QUIET, Sheet, width_of, wrapped
 from seglens.viz.arrange import Arrangement, arrange
 from seglens.viz.colours import OTHER, class_colours
+from seglens.viz.display import DEFAULT, Shown, painted, shared_scale, show
 from seglens.viz.outline import edges
-from seglens.viz.picture import (
-    OPACITY,
-    PERCENTILE,
-    Scale,
-    colour,
-    flat,
-    labels_picture,
-    occurring,
-    overlay,
-    scale_of,
-    shared_scale,
-    table_of,
-)
+from seglens.viz.picture import Scale, colour, label_pictures, labels_picture, occurring, table_of
 
 _MARGIN, _GAP = 0.2, 0.28  # inches
 _SMALL, _TEXT, _TITLE = 7.0, 8.0, 11.0  # points
@@ -52,56 +44,50 @@ class _Box:
         return cls(w, w / drawn, drawn == ratio)
 
 
-def figure(
-    explanation: Explanation,
-    *,
-    percentile: float = PERCENTILE,
-    opacity: float = OPACITY,
-    growing: bool = True,
-    grey: bool = True,
-) -> Figure:
-    """One explanation: the image with the region's outline, the prediction, the map with its colour bar.
+def figure(explanation: Explanation, display: Display = DEFAULT) -> Figure:
+    """One explanation: the image with the region's outline, labels, and the map with its colour bar.
 
-    The options are those of `overlay`. A volume shows one slice, named in the title.
-    Raises ParameterError, ShapeError.
+    Labels are the prediction, the truth where it is known, and what else the method found for each pixel. A volume
+    shows one slice, named in the title. Raises ParameterError where the display cannot be worked out, ShapeError.
     """
-    e, z = flat(explanation)
-    scale = scale_of(explanation.map, percentile)
+    shown = show(explanation, display)
+    e, z, scale = shown.flat, shown.z, shown.scale
     line = edges(e.region) if e.region is not None else None
-    over = overlay(e, scale=scale, opacity=opacity, growing=growing, grey=grey, region=False)
+    classes = table_of(explanation)
 
     panels: list[tuple[str, NDArray[np.uint8], _Draw]] = [
         ("Image", colour(e.image), lambda s, x, y, w: _region_key(s, x, y, w, explanation))
     ]
-    if e.prediction is not None:
-        labels, classes = e.prediction, table_of(explanation)
-        picture = labels_picture(labels, classes)
-        panels.append(("Prediction", picture, lambda s, x, y, w: _class_key(s, x, y, w, e)))
-    panels.append(("Explanation", over, lambda s, x, y, w: _bar(s, x, y, w, scale, e.unit)))
+    for name, labels in label_pictures(e).items():
+        panels.append((name, labels_picture(labels, classes), partial(_class_key, labels=labels, classes=classes)))
+    panels.append(("Explanation", painted(shown), lambda s, x, y, w: _bar(s, x, y, w, scale, e.unit)))
 
     box = _Box.of(e.map.shape, 3.3, 3.6)
     column = max(box.width, 2.3)
-    inner = len(panels) * column + (len(panels) - 1) * _GAP
+    across = {4: 2}.get(len(panels), min(len(panels), 3))
+    inner = across * column + (across - 1) * _GAP
     sheet = Sheet(max(inner, 5.2) + 2 * _MARGIN)
     wide = sheet.width - 2 * _MARGIN
 
     y = sheet.paragraph(_MARGIN, _MARGIN, words.heading(e), wide, _TITLE, bold=True)
-    facts = [f"target: {e.target}", f"score {words.score(e)}", words.place(explanation, z), e.network]
-    y = sheet.paragraph(_MARGIN, y, "  ·  ".join(f for f in facts if f), wide, _TEXT)
+    y = sheet.paragraph(_MARGIN, y, "  ·  ".join(words.facts(explanation, z)), wide, _TEXT)
+    found = "  ·  ".join(f"{name} {value}" for name, value in words.numbers(e))
+    y = sheet.paragraph(_MARGIN, y, found, wide, _SMALL, lines=2)
     fields = "  ·  ".join(f"{name} = {value}" for name, value in words.settings(e))
     y = sheet.paragraph(_MARGIN, y, fields, wide, _SMALL, lines=3, colour=QUIET)
-    top = y + 0.14
-    below = top + _SMALL * LINE / 72 + 0.04
-    deepest = below + box.height
+    top = below = deepest = y
     for i, (name, picture, key) in enumerate(panels):
-        x = _MARGIN + i * (column + _GAP)
-        sheet.text(x, top, name, _SMALL, bold=True, colour=QUIET)
+        if i % across == 0:
+            top = deepest + 0.14
+            below = top + _SMALL * LINE / 72 + 0.04
+            deepest = below + box.height
+        x = _MARGIN + i % across * (column + _GAP)
+        sheet.text(x, top, wrapped(name, _SMALL, column, 1, bold=True)[0], _SMALL, bold=True, colour=QUIET)
         sheet.picture(x, below, box.width, box.height, picture, line)
         deepest = max(deepest, key(sheet, x, below + box.height + 0.09, column))
-    if said := words.state(explanation):
-        x = _MARGIN + (len(panels) - 1) * (column + _GAP)
-        sheet.label(x + box.width / 2, below + box.height / 2, said, _SMALL)
-    said = words.beyond(explanation, scale) + words.remarks(explanation)
+        if i == len(panels) - 1 and (said := words.state(shown)):
+            _plate(sheet, x, below, box, column, said, _SMALL)
+    said = words.choice(display, words.label(e), shown.inside) + words.beyond(shown) + words.remarks(shown)
     if not box.true:
         said.append(f"Pixels are stretched to be seen: the image is {e.map.shape[0]} × {e.map.shape[1]}.")
     if explanation.cost is not None:
@@ -109,26 +95,21 @@ def figure(
     return sheet.figure(_footer(sheet, deepest + 0.06, wide, said) + _MARGIN)
 
 
-def grid(
-    explanations: Sequence[Explanation],
-    *,
-    shared: bool = False,
-    percentile: float = PERCENTILE,
-    opacity: float = OPACITY,
-    growing: bool = True,
-    grey: bool = True,
-) -> Figure:
+def grid(explanations: Sequence[Explanation], display: Display = DEFAULT) -> Figure:
     """Several explanations side by side, rows and columns by what differs between them.
 
     What differs may be the image, the network, the target, the method or the layer; two of them
     make a table, one or more than two make a list. Each map has its own colours and bar, or all
-    have one scale where `shared`. The other options are those of `overlay`.
-    Raises ParameterError for no explanations, or where `shared` meets maps of several units.
+    have one scale where the display says `shared`.
+    Raises ParameterError for no explanations, where the display cannot be worked out for one of them, or where
+    `shared` meets maps of several units.
     """
     if not explanations:
         raise ParameterError("no explanations to draw.")
-    common = shared_scale(explanations, percentile) if shared else None
-    scales = [common if shared else scale_of(e.map, percentile) for e in explanations]
+    several = [show(e, display) for e in explanations]
+    if display.shared:
+        common = shared_scale(several)
+        several = [replace(s, scale=common) for s in several]
     plan = arrange(explanations)
     shapes = [e.map.shape[-2:] for e in explanations]
     height = 1.9 if len(set(shapes)) == 1 else 1.6
@@ -152,43 +133,41 @@ def grid(
             x, at = _MARGIN + i * (column + _GAP), y
             for text in caption:
                 at = sheet.text(x, at, text, _SMALL, bold=True, colour=QUIET)
-            whole = explanations[cell.index]
-            e, z = flat(whole)
+            shown = several[cell.index]
+            e, z, scale = shown.flat, shown.z, shown.scale
             box = boxes[cell.index]
-            scale = scales[cell.index]
-            if cell.plain:
-                picture = colour(e.image)
-            else:
-                picture = overlay(e, scale=scale, opacity=opacity, growing=growing, grey=grey, region=False)
+            picture = colour(e.image) if cell.plain else painted(shown)
             line = edges(e.region) if e.region is not None and cell.outlined else None
             sheet.picture(x, start, box.width, box.height, picture, line)
             at = start + box.height + 0.07
             if not cell.plain:
-                if said := words.state(whole):
-                    sheet.label(x + box.width / 2, start + box.height / 2, said, 6)
+                if said := words.state(shown):
+                    _plate(sheet, x, start, box, column, said, 6)
                 at = _bar(sheet, x, at, box.width, scale, e.unit, column)
-                told = [f"score {words.number(e.score)}"]
+                told = [f"score {words.number(e.score)}"] if words.asks(e) else []
                 told += [f"slice {z}"] if z is not None else []
                 told += [f"greatest {words.number(scale.largest)}"] if scale and scale.clipped else []
                 at = sheet.paragraph(x, at, ", ".join(told), column, _SMALL, lines=2, colour=QUIET)
             bottom = max(bottom, at)
         y = bottom + 0.16
-    said = ["All maps share one scale."] if shared and len(explanations) > 1 else []
-    said += _notes(explanations, plan, scales)
+    said = ["All maps share one scale."] if display.shared and len(explanations) > 1 else []
+    labels = {words.label(e) for e in explanations}
+    name = labels.pop() if len(labels) == 1 else "the class asked about"
+    said += words.choice(display, name) + _notes(several, plan)
     return sheet.figure(_footer(sheet, y - 0.06, wide, said) + _MARGIN)
 
 
-def _notes(explanations: Sequence[Explanation], plan: Arrangement, scales: list[Scale | None]) -> list[str]:
+def _notes(several: Sequence[Shown], plan: Arrangement) -> list[str]:
     """Remarks on all maps: each said once, with the cells that it holds for."""
     cells: dict[str, list[str]] = {}
-    for e, name in zip(explanations, plan.names, strict=True):
-        for remark in words.remarks(e):
+    for shown, name in zip(several, plan.names, strict=True):
+        for remark in words.remarks(shown):
             cells.setdefault(remark, []).append(name)
-    said = ["Outlined: the region asked about."] if any(e.region is not None for e in explanations) else []
-    if any(scale and scale.clipped for scale in scales):
+    said = ["Outlined: the region asked about."] if any(s.whole.region is not None for s in several) else []
+    if any(s.scale and s.scale.clipped for s in several):
         said.append("A pointed bar: some values lie beyond the last colour.")
     for remark, names in cells.items():
-        everywhere = len(names) == len(explanations)
+        everywhere = len(names) == len(several)
         said.append(remark if everywhere else f"{'; '.join(dict.fromkeys(names))}: {remark}")
     return said
 
@@ -215,13 +194,13 @@ def _bar(
         return sheet.text(x, y, f"no colour scale ({unit})", _SMALL, colour=QUIET)
     room = max(room or width, width)
     width = max(width, min(room, 1.2))
-    tips = (scale.clipped and scale.diverging, scale.clipped)
+    tips = (scale.clipped and scale.low < 0, scale.clipped and scale.high > 0)
     tip = _BAR * 0.8
     left, right = x + tip * tips[0], x + width - tip * tips[1]
     sheet.bar(left, y, right - left, _BAR, scale.colours, tips)
     y += _BAR + 0.03
     below = sheet.text(left, y, words.number(scale.low), _SMALL)
-    sheet.text(right, y, words.number(scale.limit), _SMALL, align="right")
+    sheet.text(right, y, words.number(scale.high), _SMALL, align="right")
     if scale.diverging:
         sheet.text((left + right) / 2, y, "0", _SMALL, align="center")
     return sheet.paragraph(x, below, unit, room, _SMALL, lines=2, colour=QUIET)
@@ -229,19 +208,30 @@ def _bar(
 
 def _region_key(sheet: Sheet, x: float, y: float, width: float, e: Explanation) -> float:
     if e.region is None:
-        return sheet.text(x, y, "no region: asked about as a whole", _SMALL, colour=QUIET)
+        said = "no region: asked about as a whole" if words.asks(e) else "shown as a whole"
+        return sheet.text(x, y, said, _SMALL, colour=QUIET)
     size = _SMALL * 0.9 / 72
     sheet.outline_swatch(x + 0.02, y + 0.03, size)
     return sheet.paragraph(x + 0.24, y, f"region asked about: {words.extent(e)}", width - 0.24, _SMALL)
 
 
-def _class_key(sheet: Sheet, x: float, y: float, width: float, e: Explanation) -> float:
+def _plate(sheet: Sheet, x: float, y: float, box: _Box, room: float, text: str, size: float) -> None:
+    """Words upon the middle of a picture, in lines as they fit into its column."""
+    lines = wrapped(text, size, max(box.width, room) - 0.16)
+    step = size * LINE / 72 + 0.08
+    middle = y + box.height / 2 - (len(lines) - 1) * step / 2
+    for i, line in enumerate(lines):
+        # A narrow picture's plate begins at its edge, not beyond it.
+        centre = max(x + box.width / 2, x + (width_of(line, size) + 0.16) / 2)
+        sheet.label(centre, middle + i * step, line, size)
+
+
+def _class_key(
+    sheet: Sheet, x: float, y: float, width: float, labels: NDArray[np.integer], classes: ClassTable
+) -> float:
     """Legend of the classes that occur, in rows as they fit. Returns the y below it."""
-    if e.prediction is None:
-        return y
-    classes = table_of(e)
     colours = class_colours(classes)
-    found = occurring(e.prediction, classes)
+    found = occurring(labels, classes)
     size, at = _SMALL * 0.9 / 72, x
     for index, share in found[:_LEGEND]:
         name = "no class" if index is None else classes.names[index]

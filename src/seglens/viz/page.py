@@ -7,45 +7,60 @@ nothing else in. All text that comes from outside (class names, file names, note
 import math
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from html import escape
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from seglens.core.classes import ClassTable
+from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation
-from seglens.viz import words
-from seglens.viz._assets import PAGE_STYLE, SCRIPT, STYLE
+from seglens.viz import live, words
+from seglens.viz._assets import PAGE_STYLE, STYLE
+from seglens.viz._script import SCRIPT
+from seglens.viz._store import Store, data_uri
 from seglens.viz.arrange import arrange, image_names
 from seglens.viz.colours import OTHER, class_colours
-from seglens.viz.outline import edges
+from seglens.viz.display import DEFAULT, Shown, shared_scale, show
 from seglens.viz.picture import (
-    LUMA,
-    PERCENTILE,
     Scale,
-    backdrop,
     colour,
-    flat,
+    hatch_band,
+    label_pictures,
     labels_picture,
     occurring,
-    rgba,
-    scale_of,
     table_of,
 )
 
-_OPACITY = 90  # percent, where the slider starts
+_KINDS = {
+    "none": None,
+    "sequential": Scale(1, False, 1),
+    "diverging": Scale(1, True, 1),
+    "negative": Scale(1, False, 1, negative=True),
+}
+"""The scales that a reader can switch to, as the script names them."""
+
+_ALT = {"Prediction": "The predicted class", "Truth": "The true class"}
+
+_Choices = list[tuple[str, str, bool]]
 
 
-def page(explanations: Sequence[Explanation]) -> str:
-    """A whole HTML document of one or more explanations. Raises ParameterError for none, ShapeError."""
-    body, title = _section(explanations)
-    style = STYLE + PAGE_STYLE
+def page(explanations: Sequence[Explanation], display: Display = DEFAULT) -> str:
+    """A whole HTML document of one or more explanations, as `display` shows them until a reader switches.
+
+    Raises ParameterError for none, or for a display that cannot be worked out; ShapeError.
+    """
+    return document(*_section(explanations, display), STYLE + PAGE_STYLE, SCRIPT)
+
+
+def document(body: str, title: str, style: str, script: str) -> str:
+    """An HTML document that needs nothing but itself, and lets nothing else in. `body` is HTML, `title` plain words."""
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(SCRIPT)}'; base-uri 'none'; form-action 'none'"
+        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -55,123 +70,71 @@ def page(explanations: Sequence[Explanation]) -> str:
         '<meta name="referrer" content="no-referrer">\n'
         f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n'
         f"<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
-        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
-def fragment(explanations: Sequence[Explanation]) -> str:
+def fragment(explanations: Sequence[Explanation], display: Display = DEFAULT) -> str:
     """The same for a notebook: one element with its style and script; '' for no explanations."""
     if not explanations:
         return ""
-    body, _ = _section(explanations)
+    body, _ = _section(explanations, display)
     return f"<div>\n<style>{STYLE}</style>\n{body}\n<script>{SCRIPT}</script>\n</div>"
 
 
-def _section(explanations: Sequence[Explanation]) -> tuple[str, str]:
+def _section(explanations: Sequence[Explanation], display: Display) -> tuple[str, str]:
     """The element and its title in plain words."""
     if not explanations:
         raise ParameterError("no explanations to show.")
-    store = _Store()
+    several = [show(e, display) for e in explanations]
+    if display.shared:
+        common = shared_scale(several)
+        several = [replace(s, scale=common) for s in several]
+    store = Store()
     if len(explanations) == 1:
         title = words.heading(explanations[0])
-        inner = _card(explanations[0], store, level=1)
+        inner = _card(several[0], store, level=1)
     else:
         plan = arrange(explanations)
         title = plan.title
-        cards = "\n".join(_card(e, store, level=2) for e in explanations)
+        cards = "\n".join(_card(s, store, level=2) for s in several)
         inner = (
             f'<header class="top"><h1>{escape(plan.title)}</h1>'
             f'<p class="quiet">{escape(plan.subtitle)}</p>\n'
-            f"{_summary(explanations, store)}\n{_controls(explanations, 'all maps')}</header>\n"
+            f"{_summary(explanations, store)}\n{_controls(several, 'all maps')}</header>\n"
             f'<div class="cards">\n{cards}\n</div>'
         )
     return f'<section class="seglens">\n{store.html()}\n{inner}\n</section>', f"{title} · seglens"
 
 
-class _Store:
-    """What several cards show, kept once: pictures and outlines that the cards refer to by id."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-
-    def card(self, e: Explanation) -> str:
-        """An id of the explanation, for links to it: the same for the same content."""
-        told = repr((str(e), e.parameters)).encode() + e.map.tobytes() + e.image.tobytes()
-        return "seglens-" + sha256(told).hexdigest()[:16]
-
-    def picture(self, image: NDArray[np.uint8]) -> str:
-        """Keep an image [H W 3]; returns its id."""
-        height, width = image.shape[:2]
-        return self._keep(
-            "image", f' width="{width}" height="{height}" preserveAspectRatio="none" href="{data_uri(image)}"/>'
-        )
-
-    def edge(self, region: NDArray[np.bool_]) -> str:
-        """Keep an outline; returns its id."""
-        path = "".join(f"M{x0:g} {y0:g}" + (f"H{x1:g}" if y0 == y1 else f"V{y1:g}") for x0, y0, x1, y1 in edges(region))
-        # Attributes, not a style sheet: its selectors do not see into what <use> copies.
-        lines = "".join(
-            f'<path d="{path}" stroke="{colour}" stroke-width="{width}" fill="none" '
-            'stroke-linecap="square" vector-effect="non-scaling-stroke"/>'
-            for colour, width in (("#000", 3.5), ("#fff", 1.5))
-        )
-        return self._keep("g", f">{lines}</g>")
-
-    def grey(self, scale: Scale | None) -> str:
-        """Keep the filter that turns an image into the backdrop of a map; returns its id."""
-        keep, add = backdrop(scale)
-        row = " ".join(f"{keep * weight:.4f}" for weight in LUMA) + f" 0 {add:.4f} "
-        return self._keep(
-            "filter",
-            ' x="0" y="0" width="1" height="1" color-interpolation-filters="sRGB">'
-            f'<feColorMatrix values="{row * 3}0 0 0 1 0"/></filter>',
-        )
-
-    def _keep(self, tag: str, rest: str) -> str:
-        """Keep the element `<tag id=…rest`, its id being made of its content; returns the id."""
-        name = "seglens-" + sha256(f"{tag}{rest}".encode()).hexdigest()[:16]
-        self._kept[name] = f'<{tag} id="{name}"{rest}'
-        return name
-
-    def html(self) -> str:
-        """The hidden element that holds all of it."""
-        return (
-            '<svg class="store" width="0" height="0" aria-hidden="true" focusable="false"><defs>'
-            + "".join(self._kept.values())
-            + "</defs></svg>"
-        )
-
-
-def _card(e: Explanation, store: _Store, level: int) -> str:
-    shown, z = flat(e)
-    scale = scale_of(e.map, PERCENTILE)
-    picture = store.picture(colour(shown.image))
-    edge = store.edge(shown.region) if shown.region is not None else None
+def _card(shown: Shown, store: Store, level: int) -> str:
+    e, flat, z = shown.whole, shown.flat, shown.z
+    picture = store.picture(colour(flat.image))
+    edge = store.edge(flat.region) if flat.region is not None else None
     views = [
-        _view(shown, "Image", f"The image{words.place(e, z) and ', ' + words.place(e, z)}.", picture, edge)
+        _view(flat, "Image", f"The image{words.place(e, z) and ', ' + words.place(e, z)}.", picture, edge)
         + _said(f"Outlined: the region asked about, {words.extent(e)}." if edge else "")
         + "</figure>"
     ]
-    if shown.prediction is not None:
-        classes = table_of(e)
-        drawn = store.picture(labels_picture(shown.prediction, classes))
-        views.append(
-            _view(shown, "Prediction", "The predicted class of each pixel, as listed.", drawn, edge)
-            + _legend(shown)
-            + "</figure>"
-        )
-    views.append(_why(e, shown, scale, picture, edge, store.grey(scale)))
+    classes = table_of(e)
+    for name, labels in label_pictures(flat).items():
+        drawn = store.picture(labels_picture(labels, classes))
+        alt = f"{_ALT.get(name, name)} of each pixel, as listed."
+        views.append(_view(flat, name, alt, drawn, edge) + _legend(labels, classes) + "</figure>")
+    views.append(_why(shown, picture, edge, store))
     name = f'id="{store.card(e)}"'
     where = f'<p class="quiet">{escape(words.place(e, z))}</p>' if z is not None else ""
     return (
         f"<article {name}>\n<h{level}>{escape(words.heading(e))}</h{level}>\n"
-        f"<p>{escape(e.target)}</p>{where}\n"
+        f"<p>{escape(words.target(e))}</p>{where}\n"
         f'<div class="views">\n{"".join(views)}\n</div>\n'
-        f"{_notes(words.remarks(e))}{_facts(e)}\n{_provenance(e)}</article>"
+        f"{_notes(words.remarks(shown))}{_facts(e)}\n{_provenance(e)}</article>"
     )
 
 
-def _view(e: Explanation, title: str, alt: str, picture: str, edge: str | None, above: str = "", grey: str = "") -> str:
+def _view(
+    e: Explanation, title: str, alt: str, picture: str, edge: str | None, above: str = "", below: str = ""
+) -> str:
     """One picture with its heading: an open <figure>, to be closed by the caller."""
     height, width = e.map.shape
     ratio = width / height
@@ -180,7 +143,6 @@ def _view(e: Explanation, title: str, alt: str, picture: str, edge: str | None, 
     shapes = ((1 / 8, "tower"), (0.4, "slim"), (0.7, "high"), (8.0, ""), (math.inf, "strip"))
     classes += [name for name in [next(n for most, n in shapes if ratio <= most)] if name]
     classes += ["small"] * (max(height, width) < 256)
-    below = f' class="below" data-filter="url(#{grey})" filter="url(#{grey})"' if grey else ""
     shape = " ".join(classes)
     role = "why" if above else "given"
     line = f'<use class="edge" href="#{edge}"/>' if edge else ""
@@ -191,53 +153,107 @@ def _view(e: Explanation, title: str, alt: str, picture: str, edge: str | None, 
     )
 
 
-def _why(e: Explanation, shown: Explanation, scale: Scale | None, picture: str, edge: str | None, grey: str) -> str:
+def _why(shown: Shown, picture: str, edge: str | None, store: Store) -> str:
     """The map as a layer over the image, its colour bar and the controls."""
-    height, width = shown.map.shape
-    layer = rgba(shown.map, scale, growing=True)
+    e, scale, display = shown.whole, shown.scale, shown.display
+    height, width = shown.values.shape
     above = (
-        f'<image class="map" opacity="{_OPACITY / 100:g}" width="{width}" height="{height}" '
-        f'preserveAspectRatio="none" href="{data_uri(layer)}"/>'
+        f'<image class="map" opacity="{display.opacity:g}" width="{width}" height="{height}" '
+        f'preserveAspectRatio="none" href="{data_uri(shown.layer(scale, 1.0))}"{_live(shown, store)}/>'
     )
-    state = words.state(e)
-    alt = f"The map of {words.heading(e)} for {e.target}, over the image. {state}".strip()
-    html = _view(shown, "Explanation", alt, picture, edge, above, grey)
-    if state:
-        html += f'<figcaption class="state">{escape(state)}.</figcaption>'
-    if scale is not None:
-        ends = [words.number(scale.low), *(["0"] * scale.diverging), words.number(scale.limit)]
-        colours = np.rint(scale.colours[None] * 255).astype(np.uint8)
-        bar = f"Colour bar from {ends[0]} to {ends[-1]} {e.unit}"
-        html += (
-            f'<svg class="bar" viewBox="0 0 256 8" preserveAspectRatio="none" role="img" '
-            f'aria-label="{escape(bar)}"><image width="256" height="8" preserveAspectRatio="none" '
-            f'href="{data_uri(colours)}"/></svg>'
-            f'<div class="ends">{"".join(f"<span>{t}</span>" for t in ends)}</div>'
-            f'<div class="unit">{escape(e.unit)}</div>'
-        )
-    html += _said(" ".join(words.beyond(e, scale)))
-    return html + _controls([e], "map") + "</figure>"
+    grey = f"url(#{store.grey(scale)})"
+    below = f' class="below" data-filter="{grey}"' + (f' filter="{grey}"' if display.grey else "")
+    state = words.state(shown)
+    alt = f"The map of {words.heading(e)} for {words.target(e)}, over the image. {state}".strip()
+    html = _view(shown.flat, "Explanation", alt, picture, edge, above, below)
+    html += f'<figcaption class="state"{"" if state else " hidden"}>{escape(state and state + ".")}</figcaption>'
+    html += _bar(scale, e.unit)
+    told = " ".join([*words.beyond(shown), *words.choice(display, words.label(e), shown.inside)])
+    html += f'<figcaption class="told">{escape(told)}</figcaption>'
+    return html + _controls([shown], "map") + "</figure>"
 
 
-def _controls(explanations: Sequence[Explanation], of: str) -> str:
-    edge = any(e.region is not None for e in explanations)
+def _bar(scale: Scale | None, unit: str) -> str:
+    """The colour bar with its ends; hidden where there is no scale, for a reader may switch to one."""
+    shown = scale or Scale(1, False, 1)
+    ends = [words.number(shown.low), *(["0"] * shown.diverging), words.number(shown.high)]
+    colours = np.rint(shown.colours[None] * 255).astype(np.uint8)
+    bar = f"Colour bar from {ends[0]} to {ends[-1]} {unit}"
     return (
+        f'<div class="scale"{"" if scale else " hidden"}><svg class="bar" viewBox="0 0 256 8" '
+        f'preserveAspectRatio="none" role="img" aria-label="{escape(bar)}"><image width="256" height="8" '
+        f'preserveAspectRatio="none" href="{data_uri(colours)}"/></svg>'
+        f'<div class="ends">{"".join(f"<span>{t}</span>" for t in ends)}</div>'
+        f'<div class="unit">{escape(unit)}</div></div>'
+    )
+
+
+def _live(shown: Shown, store: Store) -> str:
+    """Attributes from which the script draws the map anew, where a reader can switch."""
+    e, display = shown.whole, shown.display
+    if not _switches(shown):
+        return ""
+    told = {
+        "values": data_uri(live.encoded(e)),
+        "largest": repr(live.largest(e)),
+        "band": str(hatch_band(e.map.shape)),
+        "even": "" if display.growing else "1",
+        "unit": e.unit,
+        "part": display.part,
+        "within": display.within or "",
+        "percentile": f"{display.percentile:g}",
+    }
+    told |= {kind: f"url(#{store.grey(scale)})" for kind, scale in _KINDS.items()}
+    return "".join(f' data-{name}="{escape(value)}"' for name, value in told.items())
+
+
+def _switches(shown: Shown) -> bool:
+    """Whether a reader can switch what is shown: not of a volume, of which the page holds one slice, nor where several
+    maps share a scale."""
+    return shown.z is None and not shown.display.shared and live.largest(shown.whole) > 0
+
+
+def _controls(several: Sequence[Shown], of: str) -> str:
+    display = several[0].display
+    edge = any(s.whole.region is not None for s in several)
+    opacity = round(100 * display.opacity)
+    html = (
         f'<div class="controls" role="group" aria-label="Display of {of}" hidden>'
         f'<label>Opacity of {of}<input type="range" name="opacity" min="0" max="100" '
-        f'value="{_OPACITY}"><output>{_OPACITY} %</output></label>'
-        '<label><input type="checkbox" name="grey" checked>Grey image below</label>'
+        f'value="{opacity}"><output>{opacity} %</output></label>'
+        f'<label><input type="checkbox" name="grey"{" checked" * display.grey}>Grey image below</label>'
         + ('<label><input type="checkbox" name="edge" checked>Region outline</label>' if edge else "")
-        + "</div>"
     )
+    if able := [s.whole for s in several if _switches(s)]:
+        name = words.label(able[0]) if len(several) == 1 else "its class"
+        html += _choice("part", "Show", [live.parts(e) for e in able], display.part)
+        html += _choice("within", "Where", [live.places(e, name) for e in able], display.within or "")
+        html += (
+            '<label>Colours end at percentile<input type="range" name="percentile" min="50" max="100" step="0.5" '
+            f'value="{display.percentile:g}"><output>{display.percentile:g} %</output></label>'
+        )
+    return html + "</div>"
 
 
-def _legend(e: Explanation) -> str:
-    if e.prediction is None:
+def _choice(name: str, title: str, each: Sequence[_Choices], chosen: str) -> str:
+    """A list to choose from: what any of the maps offers; what none of them has can be seen but not chosen."""
+    offered: dict[str, tuple[str, bool]] = {}
+    for value, text, there in (one for choices in each for one in choices):
+        offered[value] = (text, there or offered.get(value, ("", False))[1])
+    if not offered:
         return ""
-    classes = table_of(e)
+    options = "".join(
+        f'<option value="{value}"{" selected" * (value == chosen)}{" disabled" * (not there)}>'
+        f"{escape(text)}{'' if there else ' (none)'}</option>"
+        for value, (text, there) in offered.items()
+    )
+    return f'<label>{title}<select name="{name}">{options}</select></label>'
+
+
+def _legend(labels: NDArray[np.integer], classes: ClassTable) -> str:
     colours = class_colours(classes)
     items: list[str] = []
-    for index, share in occurring(e.prediction, classes):
+    for index, share in occurring(labels, classes):
         name = "no class" if index is None else classes.names[index]
         rgb = "#{:02x}{:02x}{:02x}".format(*(OTHER if index is None else colours[index]))
         items.append(
@@ -250,23 +266,18 @@ def _legend(e: Explanation) -> str:
 
 def _facts(e: Explanation) -> str:
     facts = [("image", words.picture_name(e, 0))] if "image" in e.provenance else []
+    facts += [("score", words.score(e))] if words.asks(e) else []
     facts += [
-        ("score", words.score(e)),
         ("unit of the map", e.unit),
         ("layer", e.layer or "reads none"),
         ("network", e.network),
         ("region", words.extent(e) or "the whole output"),
         *words.settings(e),
-        *((n, words.number(float(a.item()), 6)) for n, a in _scalars(e)),
+        *words.numbers(e),
     ]
     if e.cost is not None:
         facts.append(("cost", str(e.cost)))
     return _list(facts)
-
-
-def _scalars(e: Explanation) -> list[tuple[str, NDArray[np.generic]]]:
-    arrays = ((name, np.asarray(value)) for name, value in e.extras.items())
-    return [(name, a) for name, a in arrays if a.size == 1 and a.dtype.kind in "biuf"]
 
 
 def _provenance(e: Explanation) -> str:
@@ -290,7 +301,7 @@ def _said(text: str) -> str:
     return f"<figcaption>{escape(text)}</figcaption>" if text else ""
 
 
-def _summary(explanations: Sequence[Explanation], store: _Store) -> str:
+def _summary(explanations: Sequence[Explanation], store: Store) -> str:
     """A table of all explanations, each row a link to its card."""
     pictures = image_names(explanations)
     with_picture, with_cost = len(set(pictures)) > 1, any(e.cost for e in explanations)
@@ -299,8 +310,8 @@ def _summary(explanations: Sequence[Explanation], store: _Store) -> str:
     rows: list[str] = []
     for e, picture in zip(explanations, pictures, strict=True):
         link = f'<a href="#{store.card(e)}">{escape(words.heading(e))}</a>'
-        cells = [e.target, *[e.network] * with_network, *[picture] * with_picture]
-        numbers = [words.score(e)]
+        cells = [words.target(e), *[e.network] * with_network, *[picture] * with_picture]
+        numbers = [words.score(e) or "–"]
         if with_cost:
             numbers.append(f"{e.cost.passes:.2f} F" if e.cost else "not counted")
         rows.append(
@@ -315,13 +326,6 @@ def _summary(explanations: Sequence[Explanation], store: _Store) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="Summary"><table><thead><tr>{heads}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def data_uri(picture: NDArray[np.uint8]) -> str:
-    """A picture [H W 3] or [H W 4] as a PNG inside a URI, without loss."""
-    buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
 
 
 def _digest(text: str) -> str:

@@ -1,6 +1,5 @@
 """Maps to pictures. The only place in seglens where a map is normalised, and only for the eye."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,24 +8,21 @@ from numpy.typing import NDArray
 from seglens.core.classes import ClassTable
 from seglens.core.errors import ParameterError, ShapeError
 from seglens.core.explanation import Explanation
-from seglens.viz import outline
 from seglens.viz.colours import OTHER, class_colours, table
 
-PERCENTILE = 99.5
-"""Default end of the colours: gradient maps have a few huge values that would darken all others."""
+GROWTH = 0.7
+"""Power of |value| with which opacity grows: below 1, so that half the greatest value is well seen."""
 
-OPACITY = 0.9
-_GROWTH = 0.7  # of opacity with |value|: below 1, so that half the greatest value is well seen
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 """Weights of red, green and blue in grey (Rec. 709)."""
 
 _LEAN = 0.35
-_HATCH = np.array([[118, 118, 118], [176, 176, 176]], np.uint8)
+HATCH = np.array([[118, 118, 118], [176, 176, 176]], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Which values the colours stand for: [-limit, limit] where diverging, else [0, limit].
+    """Which values the colours stand for: [-limit, limit] where diverging, [-limit, 0] where negative, else [0, limit].
 
     limit: > 0, in the map's unit; values beyond it take the last colour. largest: greatest |value|.
     """
@@ -34,11 +30,17 @@ class Scale:
     limit: float
     diverging: bool
     largest: float
+    negative: bool = False
 
     @property
     def low(self) -> float:
         """Value of the first colour."""
-        return -self.limit if self.diverging else 0.0
+        return -self.limit if self.diverging or self.negative else 0.0
+
+    @property
+    def high(self) -> float:
+        """Value of the last colour."""
+        return 0.0 if self.negative else self.limit
 
     @property
     def clipped(self) -> bool:
@@ -47,8 +49,18 @@ class Scale:
 
     @property
     def colours(self) -> NDArray[np.float64]:
-        """The 256 colours [256 3], sRGB in [0, 1]."""
+        """The colours [N 3] from `low` to `high`, sRGB in [0, 1]. Negative ones are those of a diverging map."""
+        if self.negative:
+            both = table("diverging")
+            return both[: len(both) // 2]
         return table("diverging" if self.diverging else "sequential")
+
+    @property
+    def zero(self) -> NDArray[np.float64]:
+        """The colour [3] that stands for zero."""
+        if self.negative:
+            return self.colours[-1]
+        return self.colours[len(self.colours) // 2 if self.diverging else 0]
 
 
 def scale_of(values: NDArray[np.floating], percentile: float = 100.0) -> Scale | None:
@@ -68,26 +80,19 @@ def scale_of(values: NDArray[np.floating], percentile: float = 100.0) -> Scale |
     return Scale(limit, bool(flat.min() < 0), float(size.max()))
 
 
-def shared_scale(explanations: Sequence[Explanation], percentile: float = 100.0) -> Scale | None:
-    """One scale for several maps. Raises ParameterError where their units differ."""
-    units = sorted({e.unit for e in explanations})
-    if len(units) > 1:
-        raise ParameterError(
-            f"maps in {' and '.join(repr(u) for u in units)} cannot share a scale.\n"
-            "  Give each its own (shared=False), or compare maps of one unit."
-        )
-    values = [e.map.ravel() for e in explanations]
-    return scale_of(np.concatenate(values), percentile) if values else None
-
-
 def rgba(
-    values: NDArray[np.floating], scale: Scale | None, *, opacity: float = 1.0, growing: bool = False
+    values: NDArray[np.floating],
+    scale: Scale | None,
+    *,
+    opacity: float = 1.0,
+    growing: bool = False,
+    inside: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
     """Colours [H W 4] of a map [H W]. Undefined pixels (NaN, infinite) are hatched in grey.
 
     opacity: in [0, 1], of the whole layer; `growing` lets it grow from 0 with |value|, reaching
-    `opacity` at the scale's limit. No scale (a zero map): transparent but for undefined pixels.
-    Raises ParameterError, ShapeError.
+    `opacity` at the scale's limit. inside: [H W], transparent elsewhere. No scale (a zero map):
+    transparent but for undefined pixels. Raises ParameterError, ShapeError.
     """
     if not 0 <= opacity <= 1:
         raise ParameterError(f"opacity = {opacity!r}: it lies in [0, 1].")
@@ -98,43 +103,23 @@ def rgba(
     if scale is not None:
         t = np.where(known, values, 0).astype(np.float64) / scale.limit
         t = t.clip(-1, 1)
-        place = (t + 1) / 2 if scale.diverging else t.clip(0)
+        place = (t + 1) / 2 if scale.diverging else t.clip(-1, 0) + 1 if scale.negative else t.clip(0)
         colours = np.rint(scale.colours * 255).astype(np.uint8)
         out[..., :3] = colours[np.rint(place * (len(colours) - 1)).astype(np.intp)]
-        strength = np.abs(t) ** _GROWTH if growing else np.ones_like(t)
+        strength = np.abs(t) ** GROWTH if growing else np.ones_like(t)
         out[..., 3] = np.rint(255 * opacity * strength).astype(np.uint8)
     if not known.all():
         y, x = np.nonzero(~known)
-        band = max(2, round(min(values.shape) / 60))
-        out[y, x, :3] = _HATCH[(x + y) // band % 2]
+        out[y, x, :3] = HATCH[(x + y) // hatch_band(values.shape) % 2]
         out[y, x, 3] = round(255 * opacity)
+    if inside is not None:
+        out[~inside] = 0
     return out
 
 
-def overlay(
-    explanation: Explanation,
-    *,
-    scale: Scale | None = None,
-    percentile: float = PERCENTILE,
-    opacity: float = OPACITY,
-    growing: bool = True,
-    grey: bool = True,
-    region: bool = True,
-) -> NDArray[np.uint8]:
-    """The map laid over its image: uint8 [H W 3], the image's own size.
-
-    scale: of the colours; None takes the map's own at `percentile` (see `scale_of`).
-    opacity, growing: of the map, see `rgba`. grey: the image in grey, so that colour means map.
-    region: whether the outline of the request region is painted in. A volume shows one slice, see
-    `flat`. Raises ParameterError, ShapeError.
-    """
-    seen, _ = flat(explanation)
-    scale = scale or scale_of(explanation.map, percentile)
-    below = colour(greyed(seen.image, scale) if grey else seen.image).astype(np.float64)
-    above = rgba(seen.map, scale, opacity=opacity, growing=growing)
-    alpha = above[..., 3:].astype(np.float64) / 255
-    mixed = np.rint(below * (1 - alpha) + above[..., :3] * alpha).astype(np.uint8)
-    return outline.painted(mixed, seen.region) if region and seen.region is not None else mixed
+def hatch_band(shape: tuple[int, ...]) -> int:
+    """Width in pixels of the stripes over undefined pixels."""
+    return max(2, round(min(shape) / 60))
 
 
 def colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -154,8 +139,7 @@ def backdrop(scale: Scale | None) -> tuple[float, float]:
     """
     if scale is None:
         return 1.0, 0.0
-    zero = scale.colours[len(scale.colours) // 2 if scale.diverging else 0]
-    return 1 - _LEAN, _LEAN * float(zero @ LUMA)
+    return 1 - _LEAN, _LEAN * float(scale.zero @ LUMA)
 
 
 def greyed(image: NDArray[np.uint8], scale: Scale | None) -> NDArray[np.uint8]:
@@ -193,12 +177,12 @@ def occurring(labels: NDArray[np.integer], classes: ClassTable) -> list[tuple[in
     return found
 
 
-def flat(explanation: Explanation) -> tuple[Explanation, int | None]:
+def flat(explanation: Explanation, values: NDArray[np.floating] | None = None) -> tuple[Explanation, int | None]:
     """The explanation on one slice, and which; itself and None where it is flat already.
 
-    Of a volume [D H W], the slice with the greatest absolute weight Σ|map|; of a volume without
-    weight the one with most of the region, else the middle one. Raises ShapeError where map,
-    image, region and prediction differ in size.
+    Of a volume [D H W], the slice with the greatest absolute weight Σ|values|, by default of the map; of a volume
+    without weight the one with most of the region, else the middle one. Extras of the map's own shape are cut too.
+    Raises ShapeError where map, image, region, prediction and truth differ in size.
     """
     e = explanation
     grid = e.map.shape
@@ -208,12 +192,14 @@ def flat(explanation: Explanation) -> tuple[Explanation, int | None]:
         ("image", e.image.shape[: e.map.ndim]),
         ("region", grid if e.region is None else e.region.shape),
         ("prediction", grid if e.prediction is None else e.prediction.shape),
+        ("truth", grid if e.truth is None else e.truth.shape),
     ):
         if size != grid:
             raise ShapeError(f"the map is {list(grid)}, the {name} {list(size)}: sizes differ.", size)
     if e.map.ndim == 2:
         return e, None
-    weight = np.abs(np.where(np.isfinite(e.map), e.map, 0).astype(np.float64)).sum((1, 2))
+    weighed = e.map if values is None else values
+    weight = np.abs(np.where(np.isfinite(weighed), weighed, 0).astype(np.float64)).sum((1, 2))
     if not weight.any() and e.region is not None:
         weight = e.region.sum((1, 2)).astype(np.float64)
     z = int(weight.argmax()) if weight.any() else len(weight) // 2
@@ -224,6 +210,25 @@ def flat(explanation: Explanation) -> tuple[Explanation, int | None]:
             image=e.image[z],
             region=None if e.region is None else e.region[z],
             prediction=None if e.prediction is None else e.prediction[z],
+            truth=None if e.truth is None else e.truth[z],
+            extras={name: a[z] if a.shape == grid else a for name, a in e.extras.items()},
         ),
         z,
     )
+
+
+def label_pictures(explanation: Explanation) -> dict[str, NDArray[np.integer]]:
+    """Pictures of labels by name: prediction, truth, and the extras of whole numbers of the map's own shape.
+
+    An extra equal to the prediction shares its picture: 'Prediction, winner'.
+    """
+    e = explanation
+    found: dict[str, NDArray[np.integer]] = {}
+    extras = {n: a for n, a in e.extras.items() if a.shape == e.map.shape and a.dtype.kind in "iu"}
+    if e.prediction is not None:
+        same = [n for n, a in extras.items() if np.array_equal(a, e.prediction)]
+        found[", ".join(["Prediction", *same])] = e.prediction
+        extras = {n: a for n, a in extras.items() if n not in same}
+    if e.truth is not None:
+        found["Truth"] = e.truth
+    return found | extras

@@ -4,9 +4,29 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from seglens.core.display import Display
 from seglens.core.explanation import Explanation
-from seglens.viz.picture import Scale
+from seglens.viz.display import DEFAULT, Shown
+from seglens.viz.picture import table_of
+
+_READ = {"logits": "logit", "probabilities": "probability", "log-probabilities": "log-probability"}
+PARTS = {"all": "whole map", "positive": "positive part", "negative": "negative part", "absolute": "absolute values"}
+PLACES = {
+    "region": "in the region asked about",
+    "prediction": "where {} is predicted",
+    "truth": "where {} is true",
+    "both": "where {} is predicted and true",
+    "either": "where {} is predicted or true",
+}
+_NOWHERE = {
+    "region": "the region is empty",
+    "prediction": "{} is predicted nowhere",
+    "truth": "{} is true nowhere",
+    "both": "{} is nowhere both predicted and true",
+    "either": "{} is neither predicted nor true anywhere",
+}
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -31,8 +51,10 @@ def percent(share: float) -> str:
 
 
 def heading(e: Explanation) -> str:
-    """Method and layer."""
-    return f"{e.method} at {e.layer}" if e.layer else e.method
+    """Method and layer; of a method that explains no score, what it shows: 'fusion-map, probabilities'."""
+    named = f"{e.method} at {e.layer}" if e.layer else e.method
+    # An activation is no logit, whatever would have been read.
+    return f"{named}, {e.of}" if not asks(e) and _READ.get(e.of, e.of) in e.unit else named
 
 
 def settings(e: Explanation) -> list[tuple[str, str]]:
@@ -53,9 +75,32 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def asks(e: Explanation) -> bool:
+    """Whether a score is explained; methods that show the network as it is ask nothing."""
+    return bool(e.channel) or bool(np.isfinite(e.score))
+
+
+def target(e: Explanation) -> str:
+    """The question, for a reader."""
+    return e.target if asks(e) else "asks about no class"
+
+
 def score(e: Explanation) -> str:
-    """The score and what it is made of."""
-    return f"{number(e.score, 4)} ({e.of})" if e.channel or np.isfinite(e.score) else f"of no class ({e.of})"
+    """The score and what it is made of; '' for methods that explain none."""
+    return f"{number(e.score, 4)} ({e.of})" if asks(e) else ""
+
+
+def facts(e: Explanation, z: int | None) -> list[str]:
+    """What was asked of which network, and its answer."""
+    asked = [f"target: {e.target}", f"score {score(e)}"] if asks(e) else [target(e)]
+    return [fact for fact in (*asked, place(e, z), e.network) if fact]
+
+
+def numbers(e: Explanation) -> list[tuple[str, str]]:
+    """Names and values of the extras that are single numbers."""
+    arrays = [(name, np.asarray(value)) for name, value in e.extras.items()]
+    single = [(n, a) for n, a in arrays if a.size == 1 and a.shape != e.map.shape and a.dtype.kind in "biuf"]
+    return [(n, plain(a.item()) if a.dtype.kind in "biu" else number(float(a.item()), 4)) for n, a in single]
 
 
 def place(e: Explanation, z: int | None) -> str:
@@ -72,31 +117,73 @@ def extent(e: Explanation) -> str:
     return f"{n:,} pixel{'s' * (n != 1)}, {percent(share)} of the {what}"
 
 
-def state(e: Explanation) -> str:
-    """What is to be said of a map without colours; '' where it has some."""
+def state(shown: Shown) -> str:
+    """What is to be said of a picture without colours; '' where it has some."""
+    e, display = shown.whole, shown.display
     if not np.isfinite(e.map).any():
         return "The map is undefined everywhere"
     if not np.nan_to_num(e.map, posinf=0, neginf=0).any():
         return "The map is zero everywhere"
-    return ""
+    if shown.scale is not None:
+        return ""
+    if display.within is not None and not shown.visible.size:
+        return f"Nothing to show: {_NOWHERE[display.within].format(label(e))}"
+    where = f" {PLACES[display.within].format(label(e))}" if display.within else ""
+    if not np.isfinite(shown.visible).any():
+        return f"Nothing to show: the map is undefined{where}"
+    if display.part in ("positive", "negative"):
+        return f"Nothing to show: the map has no {display.part} values{where}"
+    return f"Nothing to show: the map is zero{where}"
 
 
-def beyond(e: Explanation, scale: Scale | None) -> list[str]:
-    """That the map has values beyond the last colour, where it has."""
+def beyond(shown: Shown) -> list[str]:
+    """That what is shown has values beyond the last colour, where it has."""
+    scale = shown.scale
     if scale is None or not scale.clipped:
         return []
-    return [f"Colours end at {number(scale.limit)} {e.unit}; the greatest absolute value is {number(scale.largest)}."]
+    end = f"{number(scale.low if scale.negative else scale.limit)} {shown.whole.unit}"
+    return [f"Colours end at {end}; the greatest absolute value is {number(scale.largest)}."]
 
 
-def remarks(e: Explanation) -> list[str]:
+def label(e: Explanation) -> str:
+    """Name of the class asked about, the first of a contrast."""
+    names = table_of(e).names
+    return names[e.label] if e.label is not None and e.label < len(names) else f"class {e.label}"
+
+
+def choice(display: Display, name: str, inside: NDArray[np.bool_] | None = None) -> list[str]:
+    """That the picture does not show all of the map in the usual way, where it does not.
+
+    name: of the class asked about. inside: where the map is shown, to say how much of the image that is.
+    """
+    shown = [PARTS[display.part]] if display.part != "all" else []
+    if display.within is not None:
+        share = f" ({percent(float(inside.mean()))} of the pixels)" if inside is not None else ""
+        shown.append(f"only {PLACES[display.within].format(name)}{share}")
+    said = [f"Shown: {', '.join(shown)}; the colours fit what is shown."] if shown else []
+    how: list[str] = []
+    if display.percentile != DEFAULT.percentile:
+        how.append(f"colours end at percentile {display.percentile:g} of what is shown")
+    if display.opacity != DEFAULT.opacity:
+        how.append(f"opacity {percent(display.opacity)}")
+    if display.growing != DEFAULT.growing:
+        how.append("opacity the same for all values")
+    if display.grey != DEFAULT.grey:
+        how.append("image in its own colours")
+    return said + ([f"Display: {', '.join(how)}."] if how else [])
+
+
+def remarks(shown: Shown) -> list[str]:
     """What is to be said of the map in any picture, followed by the explanation's own notes."""
     said: list[str] = []
-    undefined = float((~np.isfinite(e.map)).mean())
-    if empty := state(e):
+    empty = state(shown)
+    if empty.startswith("The map"):
         said.append(f"{empty}: the picture says nothing about the image.")
+    undefined = float((~np.isfinite(shown.visible)).mean()) if shown.visible.size else 0.0
     if 0 < undefined < 1:
-        said.append(f"Hatched in grey: undefined, {percent(undefined)} of the pixels.")
-    return [*said, *e.notes]
+        of = "pixels" if shown.display.within is None else "pixels shown"
+        said.append(f"Hatched in grey: undefined, {percent(undefined)} of the {of}.")
+    return [*said, *shown.whole.notes]
 
 
 def picture_name(e: Explanation, i: int) -> str:

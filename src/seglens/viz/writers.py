@@ -4,26 +4,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from seglens.core.display import Display
 from seglens.core.errors import ParameterError, missing_extra
 from seglens.core.explanation import Explanation
+from seglens.viz.display import DEFAULT
 from seglens.viz.page import page
 
 # No dates and no version: the same explanation gives the same bytes.
-_METADATA: dict[str, dict[str, Any]] = {
+METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": "seglens", "Producer": None},
 }
 
 
-def write_figure(explanations: Sequence[Explanation], path: Path) -> None:
+def write_figure(explanations: Sequence[Explanation], path: Path, display: Display = DEFAULT) -> None:
     """One figure of all explanations, PNG (200 dots per inch), SVG or PDF by the suffix of `path`.
 
-    The file appears under its name when it is complete. Raises ParameterError for no explanations
-    or another suffix, MissingExtraError without matplotlib.
+    The file appears under its name when it is complete. Raises ParameterError for no explanations,
+    another suffix or a display that cannot be worked out, MissingExtraError without matplotlib.
     """
     suffix = path.suffix.lstrip(".").lower()
-    if suffix not in _METADATA:
+    if suffix not in METADATA:
         raise ParameterError(f"cannot draw a figure as {path.name!r}: use .png, .svg or .pdf.")
     if not explanations:
         raise ParameterError("no explanations to draw.")
@@ -35,7 +37,8 @@ def write_figure(explanations: Sequence[Explanation], path: Path) -> None:
             raise
         raise missing_extra("matplotlib", "image", f"writing .{suffix}") from absent
 
-    drawn = figures.figure(explanations[0]) if len(explanations) == 1 else figures.grid(explanations)
+    one = len(explanations) == 1
+    drawn = figures.figure(explanations[0], display) if one else figures.grid(explanations, display)
     if suffix != "png":
         # Vector files keep the image's own pixels: matplotlib resamples unless told not to.
         for axes in drawn.axes:
@@ -44,25 +47,25 @@ def write_figure(explanations: Sequence[Explanation], path: Path) -> None:
 
     def write(file: BinaryIO) -> None:
         with settled():
-            drawn.savefig(file, format=suffix, dpi=200, facecolor="white", metadata=_METADATA[suffix])
+            drawn.savefig(file, format=suffix, dpi=200, facecolor="white", metadata=METADATA[suffix])
 
-    _whole(path, write)
+    whole(path, write)
 
 
-def write_page(explanations: Sequence[Explanation], path: Path) -> None:
+def write_page(explanations: Sequence[Explanation], path: Path, display: Display = DEFAULT) -> None:
     """One self-contained HTML page of all explanations.
 
     The file appears under its name when it is complete. Raises ParameterError for no explanations.
     """
-    content = page(explanations).encode()
+    content = page(explanations, display).encode()
 
     def write(file: BinaryIO) -> None:
         file.write(content)
 
-    _whole(path, write)
+    whole(path, write)
 
 
-def _whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write beside and move, so that an interrupted save never leaves half a file under the name."""
     beside = path.with_name(path.name + ".part")
     try:
