@@ -5,8 +5,10 @@ from importlib.metadata import version
 from seglens.core import errors
 from seglens.core.capture import capture
 from seglens.core.classes import ClassTable
+from seglens.core.comparison import Comparison
 from seglens.core.convention import Convention
 from seglens.core.cost import Cost, measured
+from seglens.core.display import Display
 from seglens.core.errors import SeglensError, SeglensWarning
 from seglens.core.explanation import Explanation, Explanations, save
 from seglens.core.explanation import open_explanations as open
@@ -20,6 +22,7 @@ from seglens.core.region_text import parse_region
 from seglens.core.regions import (
     border,
     box,
+    component,
     confused,
     everything,
     instance,
@@ -33,35 +36,69 @@ from seglens.core.regions import (
 from seglens.core.targets import Channel, Target, Targets, channel
 from seglens.core.view import Region
 from seglens.methods import (
+    GSSM,
+    RISE,
+    SSM,
+    XRAI,
+    Activation,
+    FusionMap,
     GradCAM,
     GradCAMPlusPlus,
+    GuidedBackprop,
+    GuidedGradCAM,
     HiResCAM,
     InputXGradient,
     IntegratedGradients,
     LayerCAM,
+    Occlusion,
     Saliency,
+    ScoreMap,
+    SimilarityMap,
     SmoothGrad,
 )
+from seglens.metrics import Confusion, Tallies
 from seglens.networks import describe, load
+from seglens.run.activations import activations
+from seglens.run.channels import Activations
+from seglens.run.compare import compare
+from seglens.run.error_map import ConfusedRegion, ErrorMap
+from seglens.run.evaluate import evaluate
+from seglens.run.evaluation import Evaluation
 from seglens.run.explain import Failure, explain, explain_each
 from seglens.run.found import Found, find_classes
 from seglens.run.layers import explain_layers, layer_tree
+from seglens.run.mistakes import find_errors
 from seglens.run.places import Places, compare_places
 
 __version__ = version("seglens")
 
 __all__ = [
+    "GSSM",
     "METHODS",
+    "RISE",
+    "SSM",
+    "XRAI",
+    "Activation",
+    "Activations",
     "Channel",
     "ClassTable",
+    "Comparison",
+    "ConfusedRegion",
+    "Confusion",
     "Convention",
     "Cost",
+    "Display",
+    "ErrorMap",
+    "Evaluation",
     "Explanation",
     "Explanations",
     "Failure",
     "Found",
+    "FusionMap",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GuidedBackprop",
+    "GuidedGradCAM",
     "HiResCAM",
     "InputXGradient",
     "IntegratedGradients",
@@ -69,30 +106,39 @@ __all__ = [
     "Maps",
     "Method",
     "Network",
+    "Occlusion",
     "Picture",
     "Places",
     "Region",
     "Saliency",
+    "ScoreMap",
     "SeglensError",
     "SeglensWarning",
+    "SimilarityMap",
     "SmoothGrad",
+    "Tallies",
     "Target",
     "Targets",
     "__version__",
+    "activations",
     "border",
     "box",
     "capture",
     "channel",
+    "compare",
     "compare_places",
+    "component",
     "confused",
     "describe",
     "errors",
+    "evaluate",
     "everything",
     "expand_paths",
     "explain",
     "explain_each",
     "explain_layers",
     "find_classes",
+    "find_errors",
     "instance",
     "layer_tree",
     "load",

@@ -103,7 +103,7 @@ def test_help_shows_the_options_of_the_methods() -> None:
 
 def test_classes_as_json_hold_null_where_a_class_is_nowhere(street: Path) -> None:
     found = json.loads(run("classes", NETWORK, street, "--json"))
-    assert list(found[0]) == ["index", "name", "pixels", "share", "confidence", "instances"]
+    assert list(found[0]) == ["index", "name", "pixels", "share", "confidence", "instances", "logit"]
     assert sum(f["pixels"] for f in found) == 48 * 96
     assert all(f["confidence"] is None for f in found if f["pixels"] == 0)
 

@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 from seglens.cli import show
+from seglens.cli.activations import activations
+from seglens.cli.compare import compare
 from seglens.cli.demo import demo
+from seglens.cli.evaluate import errors, evaluate
 from seglens.cli.explain import explain
 from seglens.cli.inspect import classes, describe, layers, methods
 from seglens.cli.options import with_method_options
@@ -42,10 +45,14 @@ def everywhere(
 
 
 app.command()(with_method_options(explain))
+app.command()(with_method_options(compare))
+app.command()(activations)
 app.command()(classes)
 app.command()(layers)
 app.command()(methods)
 app.command()(describe)
+app.command()(evaluate)
+app.command()(errors)
 app.command()(demo)
 
 

@@ -1,7 +1,7 @@
 """seglens explain: maps for images, written as they come."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +10,27 @@ import typer
 from rich.text import Text
 
 from seglens.cli import show
-from seglens.cli.arguments import Constructor, Device, Json, NetworkFile, Of, Precision, Reduce, Trust, opened
+from seglens.cli.arguments import (
+    Constructor,
+    Device,
+    Json,
+    NetworkFile,
+    Of,
+    Precision,
+    Reduce,
+    Trust,
+    opened,
+    region_of,
+)
+from seglens.cli.display import PartOption, PercentileOption, SharedOption, WithinOption, display_of
 from seglens.cli.options import MethodOption, make_methods
-from seglens.core.errors import NameNotFoundError
-from seglens.core.explanation import Explanation, save
+from seglens.cli.sink import Sink
+from seglens.core.explanation import Explanation
 from seglens.core.images import expand_paths
-from seglens.core.labels import read_mask
 from seglens.core.network import Network
 from seglens.core.progress import watching
-from seglens.core.region_text import parse_region
-from seglens.core.regions import mask
-from seglens.core.view import Region
 from seglens.run.pairs import paired
-from seglens.run.results import ResultFolder, Written, check_format, formats
+from seglens.run.results import ResultFolder, Written, formats
 from seglens.run.several import Given, Outcome, Question, explain_all
 
 FOLDER = Path("explanations")
@@ -121,6 +129,10 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    part: PartOption = None,
+    within: WithinOption = None,
+    percentile: PercentileOption = None,
+    shared: SharedOption = False,
     cost: Annotated[
         bool, typer.Option("--cost", help="Count what it costs, in forward passes.", rich_help_panel=_RESULT)
     ] = False,
@@ -141,7 +153,7 @@ def explain(
     with show.reported():
         methods = make_methods(method or ["grad-cam"], settings or {})
         labels: list[str | None] = [*classes] if classes else [None]
-        where = _region(region, mask_file)
+        where = region_of(region, mask_file)
         read = None if of is None else of.value
         questions = [Question(label, against, where, read, reduce.value) for label in labels]
         files = expand_paths(images)
@@ -151,7 +163,8 @@ def explain(
         ]
         inputs = [p for p in (*files, truth, instances, mask_file, Path(network)) if p is not None]
         asked_where = " & ".join(([region] if region else []) + ([mask_file.stem] if mask_file else []))
-        sink = _Sink.of(ResultFolder(out, files, asked_where or None, bool(layer)), format, inputs)
+        display = display_of(part, within, percentile, shared, truth=truth is not None)
+        sink = Sink.of(ResultFolder(out, files, asked_where or None, bool(layer)), format, inputs, display)
         layers = "all" if layer and "all" in layer else layer
         net = opened(network, trust, constructor, device)
         _check_classes(net, [*labels, against])
@@ -178,81 +191,12 @@ def explain(
             raise typer.Exit(1)
 
 
-def _region(text: str | None, file: Path | None) -> Region | None:
-    inside = mask(read_mask(file), file.name) if file is not None else None
-    asked = parse_region(text, read_mask) if text is not None else None
-    if inside is None or asked is None:
-        return inside or asked
-    return asked & inside
-
-
 def _check_classes(network: Network, names: Sequence[str | None]) -> None:
     """Before any image is touched. Raises ClassNotFoundError; a network without a class table knows only later."""
     if network.classes is not None and network.link != "none":
         for name in names:
             if name is not None:
                 network.classes.index(name)
-
-
-@dataclass(slots=True)
-class _Sink:
-    """Where explanations go: a folder, file by file, or one file at the end."""
-
-    folder: ResultFolder | None
-    file: Path | None
-    suffixes: tuple[str, ...]
-    kept: list[Explanation] = field(default_factory=list[Explanation])
-
-    @classmethod
-    def of(
-        cls,
-        folder: ResultFolder,
-        format: str | None,
-        inputs: Sequence[Path],
-    ) -> "_Sink":
-        """From --out, which may be meant as a file.
-
-        Raises typer.BadParameter for what cannot be written, or would replace an input.
-        """
-        out = folder.path
-        suffix = out.suffix.lstrip(".").lower()
-        if suffix and not out.is_dir():
-            try:
-                check_format(suffix)
-            except NameNotFoundError as unknown:
-                raise typer.BadParameter(
-                    f"{unknown}\n  A folder's name has no suffix.", param_hint="--out"
-                ) from unknown
-            if format is not None:
-                raise typer.BadParameter(f"{out.name} tells the format already.", param_hint="--format")
-            if out.absolute() in {p.absolute() for p in inputs}:
-                raise typer.BadParameter(f"{out} is one of the inputs and would be replaced.", param_hint="--out")
-            return cls(None, out, (suffix,))
-        try:
-            suffixes = tuple(dict.fromkeys(check_format(name) for name in (format or "png").split(",")))
-        except NameNotFoundError as unknown:
-            raise typer.BadParameter(str(unknown), param_hint="--format") from unknown
-        if out.exists() and not out.is_dir():
-            raise typer.BadParameter(f"{out} is a file, not a folder.", param_hint="--out")
-        # Raw values first: they are kept even where a picture cannot be drawn.
-        suffixes = tuple(sorted(suffixes, key=lambda s: s != "npz"))
-        return cls(folder, None, suffixes)
-
-    def take(self, outcome: Outcome) -> list[Written]:
-        """Write what belongs to one image, or keep it for the one file."""
-        if not outcome.explanations:
-            return []
-        if self.folder is None:
-            self.kept += outcome.explanations
-            return []
-        return self.folder.write(outcome.given.image, outcome.explanations, self.suffixes)
-
-    def close(self) -> Written | None:
-        """Write the one file, where there is one and something to write."""
-        if self.file is None or not self.kept:
-            return None
-        before = self.file.exists()
-        return Written(save(self.kept, self.file), before)
 
 
 class _Report:
@@ -328,8 +272,9 @@ def _lines(explanations: Sequence[Explanation]) -> list[str]:
     for e in explanations[:_LINES]:
         layer = f" at {e.layer}" if e.layer else ""
         cost = f", {e.cost.passes:.2f} F, {e.cost.seconds:.2f} s" if e.cost is not None else ""
-        score = f", score {show.number(e.score)}" if np.isfinite(e.score) else ""
-        lines.append(f"  {e.method}{layer}: {e.target}{score} ({e.of}){cost}")
+        asked = bool(e.channel) or np.isfinite(e.score)
+        answer = f": {e.target}, score {show.number(e.score)} ({e.of})" if asked else f", in units of {e.unit}"
+        lines.append(f"  {e.method}{layer}{answer}{cost}")
     if len(explanations) > _LINES:
         lines.append(f"  and {len(explanations) - _LINES} more")
     return lines

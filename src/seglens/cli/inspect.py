@@ -28,7 +28,7 @@ def classes(
     trust: Trust = False,
     constructor: Constructor = None,
 ) -> None:
-    """Show what the network found in an image: classes, areas, confidence, instances."""
+    """Show what the network found in an image: classes, areas, confidence, instances; of a classifier, its scores."""
     with show.reported():
         net = opened(network, trust, constructor, device)
         found = find_classes(net, image)
@@ -42,7 +42,10 @@ def classes(
         if space:
             drawn.add_column("pixels", **right)
             drawn.add_column("share of the image", no_wrap=True)
-        drawn.add_column("confidence", **right)
+        scored = any(f.logit is not None for f in found)
+        if scored:
+            drawn.add_column("logit", **right)
+        drawn.add_column("confidence" if space else "probability" if scored else "mean", **right)
         counted = any(f.instances is not None for f in found)
         if counted and space:
             drawn.add_column("pieces", **right)
@@ -54,6 +57,8 @@ def classes(
             if space:
                 share = f.share or 0.0
                 cells += [f"{f.pixels:,}", f"{share:6.1%} {'━' * max(1, round(share / largest * _BAR))}"]
+            if scored:
+                cells.append(f"{f.logit:.3f}")
             cells.append(f"{f.confidence:.3f}")
             if counted and space:
                 cells.append("–" if f.instances is None else str(f.instances))

@@ -20,7 +20,9 @@ class Found:
     pixels: predicted area on the image's own grid; share: of the image, 0..1. confidence: mean probability of the
     class over its predicted pixels (NaN where it is nowhere). instances: connected components of the prediction
     (None without scikit-image).
-    For a classifier: pixels, share and instances are None, confidence is the class's probability.
+    For a classifier: pixels, share and instances are None, confidence is the class's probability, and logit its logit
+    (None where there is space; of a network that gives probabilities, their logarithm or log-odds). Of units that are
+    no classes, confidence is the mean value, and the rest None.
     """
 
     index: int
@@ -29,6 +31,7 @@ class Found:
     share: float | None
     confidence: float
     instances: int | None
+    logit: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, stable for --json; NaN becomes None."""
@@ -38,17 +41,19 @@ class Found:
 
 
 def find_classes(network: NetworkSource, image: Source, *, device: str | torch.device | None = None) -> list[Found]:
-    """Every class of the network, the largest predicted area first (a classifier's: the most probable first)."""
+    """Every class of the network, the largest predicted area first (a classifier's: the largest logit first)."""
     net = open_network(network, device)
     case = make_case(net, image)
     y = forward(net, case.x)
     if net.link_for(y) == "none":
-        return [Found(i, f"unit {i}", None, None, float(v), None) for i, v in enumerate(y[0].flatten(1).mean(1))]
+        means = y[0].reshape(y.shape[1], -1).mean(1)
+        return [Found(i, f"unit {i}", None, None, float(v), None) for i, v in enumerate(means)]
     table = net.class_table(y)
     if y.ndim == 2:
-        p = net.scores(y, "probabilities")[0]
-        found = [Found(i, name, None, None, float(p[i]), None) for i, name in enumerate(table.names)]
-        return sorted(found, key=lambda f: -f.confidence)
+        p, z = net.scores(y, "probabilities")[0], net.scores(y, "logits")[0]
+        found = [Found(i, name, None, None, float(p[i]), None, float(z[i])) for i, name in enumerate(table.names)]
+        # Probabilities of 0 and 1 are equal by rounding where logits still differ.
+        return sorted(found, key=lambda f: -(f.logit or 0.0))
     y = upsampled(net, y, case.frame.grid)
     p = net.scores(y, "probabilities")[0]
     inside = case.frame.valid(y.device)

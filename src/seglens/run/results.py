@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from seglens.core.display import Display
 from seglens.core.errors import NameNotFoundError, suggest
 from seglens.core.explanation import WRITERS, Explanation, save
 
@@ -74,21 +75,30 @@ class ResultFolder:
         self._layers = layers
         self._origin = self._read_index()
 
-    def write(self, image: Path, explanations: Sequence[Explanation], suffixes: Sequence[str]) -> list[Written]:
-        """Write the explanations of one image, one file a format. Raises MissingExtraError, OSError."""
+    def write(
+        self,
+        image: Path,
+        explanations: Sequence[Explanation],
+        suffixes: Sequence[str],
+        display: Display | None = None,
+    ) -> list[Written]:
+        """Write the explanations of one image, one file a format; `display` is that of the pictures among them.
+
+        Raises MissingExtraError, OSError, ParameterError for a display that cannot be worked out.
+        """
         base = self._base(image, explanations, suffixes)
         written: list[Written] = []
         for suffix in suffixes:
             path = self.path / f"{base}.{suffix}"
             before = path.exists()
-            save(explanations, path)
+            save(explanations, path, None if suffix == "npz" else display)
             self._origin[path.name] = str(image.absolute())
             written.append(Written(path, before))
         (self.path / INDEX).write_text(json.dumps(self._origin, indent=1, ensure_ascii=False), encoding="utf-8")
         return written
 
     def _base(self, image: Path, explanations: Sequence[Explanation], suffixes: Sequence[str]) -> str:
-        question = [_joined([e.channel for e in explanations], "classes")]
+        question = [_joined([e.channel for e in explanations if e.channel], "classes")]
         question += [f"in-{slug(self._region)}"] if self._region else []
         question.append(_joined([e.method for e in explanations], "methods"))
         question += [_joined([e.layer for e in explanations if e.layer], "layers")] if self._layers else []

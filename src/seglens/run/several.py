@@ -101,7 +101,7 @@ def explain_all(
         stop: SeglensError | None = None
         try:
             # Methods that ask nothing need no class settled.
-            targets = _targets(network, part[0], questions, ignore) if any(map(takes_target, chosen)) else []
+            targets = settled(network, part[0], questions, ignore) if any(map(takes_target, chosen)) else []
             for method in chosen:
                 if step is not None:
                     step(part[0].image.name, name_of_method(method))
@@ -179,7 +179,11 @@ def _panel(
         )
 
 
-def _targets(network: Network, given: Given, questions: Sequence[Question], ignore: int | None) -> list[Target]:
+def settled(network: Network, given: Given, questions: Sequence[Question], ignore: int | None) -> list[Target]:
+    """The questions as targets of one image: where no class was named, the one that covers most of the region.
+
+    That costs a pass. Raises EmptyRegionError, ImageError.
+    """
     case: Case | None = None
     targets: list[Target] = []
     for q in questions:
