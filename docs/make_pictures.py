@@ -18,13 +18,20 @@ HERE = Path(__file__).parent / "pictures"
 
 def keep(explanations: Sequence[sl.Explanation], name: str, width: int) -> None:
     """Draw explanations, `width` pixels wide, as a small PNG."""
-    with TemporaryDirectory() as folder, Image.open(sl.save(explanations, Path(folder) / "drawn.png")) as drawn:
-        picture = drawn.convert("RGB")
+    with TemporaryDirectory() as folder:
+        shrink(sl.save(explanations, Path(folder) / "drawn.png"), name, width)
+
+
+def shrink(drawn: Path, name: str, width: int) -> None:
+    """Keep a drawn picture, at most `width` pixels wide, as a small PNG."""
+    with Image.open(drawn) as opened:
+        picture = opened.convert("RGB")
     if picture.width > width:
         picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
     path = HERE / name
-    # Multiples of 5, white among them: finer steps nobody sees, and the files shrink by half.
-    picture.point(lambda value: round(value / 5) * 5).save(path, optimize=True)
+    # Multiples of 5, white among them, and a palette: finer steps nobody sees, and the files shrink to a quarter.
+    coarse = picture.point(lambda value: round(value / 5) * 5)
+    coarse.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(HERE.parent)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -48,6 +55,35 @@ def tutorial(net: sl.Network) -> None:
     keep(list(sl.explain_layers(net, image, sky)), "layers.png", 820)
 
 
+def classifier() -> None:
+    """Pictures of docs/tutorials/a-classifier.md."""
+    net = sl.load("streets-vgg")
+    # The page's crop about instance 1.
+    rider = Streets(12, (288, 576), seed=3)[10].image[106:269, 345:508]
+    with TemporaryDirectory() as folder:
+        (sheet,) = sl.activations(net, rider, target="rider", strongest=6).save(Path(folder) / "drawn.png")
+        shrink(sheet, "classifier-activations.png", 900)
+    methods = ("saliency", "guided-backprop", "grad-cam", "guided-grad-cam", "grad-cam-plus-plus")
+    keep([one(sl.explain(net, rider, method, "rider")) for method in methods], "classifier-methods.png", 780)
+
+
+def segmenter(net: sl.Network) -> None:
+    """Pictures of docs/tutorials/maps-of-a-segmenter.md: figures 7 to 10 of Neuroscope's paper."""
+    scenes = Streets(16, (192, 384), seed=99)
+    street, busy = scenes[0].image, scenes[3].image
+    methods = (sl.Saliency(), sl.GuidedBackprop(), sl.GradCAM("bottleneck"), sl.GuidedGradCAM("bottleneck"))
+    keep([one(sl.explain(net, street, method, "rider")) for method in methods], "four-gradient-maps.png", 820)
+    layers = ["encoder.block2", "encoder.block4", "decoder.block1"]
+    keep(list(sl.explain_layers(net, busy, "car", layers)), "car-over-layers.png", 820)
+    layers[1] = "bottleneck"
+    poles = [one(sl.explain(net, busy, sl.GuidedGradCAM(layer), "pole")) for layer in layers]
+    keep(poles, "pole-over-layers.png", 820)
+    small = Streets(16, (96, 192), seed=99)[0].image
+    keep([one(sl.explain(net, small, "fusion-map"))], "fusion-map.png", 700)
+    maps = ("score-map", "ssm", "gssm", "similarity-map")
+    keep([one(sl.explain(net, small, name, "car")) for name in maps], "score-maps-of-cars.png", 820)
+
+
 def one(found: sl.Explanation | sl.Explanations) -> sl.Explanation:
     """The only explanation of one question."""
     return found if isinstance(found, sl.Explanation) else found[0]
@@ -60,3 +96,5 @@ if __name__ == "__main__":
     network = sl.load("streets-unet")
     readme(network)
     tutorial(network)
+    classifier()
+    segmenter(network)
