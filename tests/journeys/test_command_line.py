@@ -208,7 +208,7 @@ def test_a_persons_own_network(here: Path) -> None:
 def test_the_console_script_runs(here: Path) -> None:
     script = Path(sys.executable).with_name("seglens")
     done = subprocess.run([script, "methods", "--json"], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)[0]["name"] == "grad-cam"
+    assert "grad-cam" in [card["name"] for card in json.loads(done.stdout)]
     assert done.stderr == ""
 
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import seglens as sl
+from seglens.core.method import takes_target
 from seglens.testing.untouched import untouched
 
 # Test folders are no packages: modules beside this file are found through the path.
@@ -22,10 +23,20 @@ METHODS = {
     "input-x-gradient": sl.InputXGradient(),
     "integrated-gradients": sl.IntegratedGradients(nodes=16, gap=0.1),
     "smooth-grad": sl.SmoothGrad(samples=4),
+    "activation": sl.Activation(),
     "grad-cam": sl.GradCAM(),
     "grad-cam-plus-plus": sl.GradCAMPlusPlus(),
     "hires-cam": sl.HiResCAM(),
     "layer-cam": sl.LayerCAM(),
+    "guided-backprop": sl.GuidedBackprop(),
+    "guided-grad-cam": sl.GuidedGradCAM(),
+    "score-map": sl.ScoreMap(),
+    "ssm": sl.SSM(),
+    "gssm": sl.GSSM(),
+    "similarity-map": sl.SimilarityMap(),
+    "xrai": sl.XRAI(nodes=4),
+    "occlusion": sl.Occlusion(size=64),
+    "rise": sl.RISE(masks=24),
 }
 # From black, the gradient of that network jumps so often that 256 nodes miss 1 %; from a blurred picture 16 do.
 VESSEL_METHODS = {**METHODS, "integrated-gradients": sl.IntegratedGradients(nodes=16, baseline="blur")}
@@ -35,8 +46,8 @@ honest = pytest.mark.filterwarnings(
 )
 
 
-def test_every_method_takes_part():
-    assert set(METHODS) == set(sl.METHODS)
+def test_every_method_that_takes_a_target_takes_part():
+    assert set(METHODS) == {name for name in sl.METHODS if takes_target(sl.METHODS[name]())}
 
 
 def dice(a, b):
@@ -120,6 +131,23 @@ class TestNuclei:
         assert not (found[3].region & ~found[1].region).any()
         assert found[4].region.sum() == 1
         assert all(one.score > 0 for one in (found[0], found[1], found[2], found[5]))
+
+    def test_the_fusion_map_is_unsure_along_the_edges_of_nuclei(self, network, picture):
+        found = sl.explain(network, picture, sl.FusionMap(show="margin"))
+        border = sl.explain(network, picture, "saliency", sl.Target(1, sl.border(sl.predicted("nucleus"), 1))).region
+        inner = sl.explain(network, picture, "saliency", sl.Target(1, sl.predicted("nucleus"))).region & ~border
+        assert np.isnan(found.score)
+        assert found.map[border].mean() < 0.8 * found.map[inner].mean()
+        assert (found.extras["winner"] == found.prediction).all()
+        assert (found.extras["second"] == 1 - found.prediction).all()
+
+    def test_superpixels_keep_the_sum_of_the_score_map(self, network, picture):
+        target = sl.Target("nucleus", sl.predicted("nucleus"))
+        score, *gathered = (sl.explain(network, picture, m, target) for m in ("score-map", "ssm", "gssm"))
+        for one in gathered:
+            assert one.map.sum() == pytest.approx(score.map.sum(), rel=1e-4)
+            assert np.corrcoef(one.map.ravel(), score.map.ravel())[0, 1] > 0.9
+            assert len(np.unique(one.map)) < 0.1 * one.map.size
 
     def test_one_logit_is_two_opposite_classes(self, network, picture):
         region = sl.predicted("nucleus")
