@@ -17,7 +17,7 @@ from seglens.core.regions import instance, mask, predicted
 from seglens.core.targets import Target, channel
 from seglens.datasets.streets import CLASSES as CITY
 from seglens.datasets.streets import Plant, Streets
-from seglens.methods import GradCAM, HiResCAM, IntegratedGradients, LayerCAM, Saliency, SmoothGrad
+from seglens.methods import GradCAM, GuidedGradCAM, HiResCAM, IntegratedGradients, LayerCAM, Saliency, SmoothGrad
 from seglens.networks import load
 from seglens.run.explain import explain
 from seglens.run.layers import explain_layers
@@ -41,6 +41,8 @@ EARLY = "encoder.block3"
 
 CLASSES = ("rider", "person", "bicycle", "car", "road", "vegetation", "sky")
 LAYERS = ("encoder.block1", "encoder.block2", "encoder.block4", "bottleneck", "decoder.block4", FINE, "decoder.block1")
+
+_SCORES = (("fusion-map", None), ("score-map", "car"), ("ssm", "car"), ("gssm", "car"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def _sights(out: Path, tell: Callable[[str], None]) -> Iterator[Sight]:
     Image.fromarray(SCENE[INDEX].image).save(scene)
     rider = Target("rider", instance("rider", largest=1))
 
-    tell("seven methods on one rider")
+    tell("eight methods on one rider")
     methods = [e for m in _methods() for e in _several(explain(network, scene, m, rider))]
     first = methods[0]
     prediction = out / "prediction.png"
@@ -81,7 +83,7 @@ def _sights(out: Path, tell: Callable[[str], None]) -> Iterator[Sight]:
     )
     yield Sight(
         (save(methods, out / "methods.png"),),
-        "Why is the outlined figure a rider? Seven answers. CAMs are coarse and say where the evidence lies; gradients "
+        "Why is the outlined figure a rider? Eight answers. CAMs are coarse and say where the evidence lies; gradients "
         "are fine and say on which pixels the score hangs.",
     )
 
@@ -108,7 +110,14 @@ def _sights(out: Path, tell: Callable[[str], None]) -> Iterator[Sight]:
         "The same rider from input to output: fine and scattered early, coarse in the middle, at last the figure.",
     )
 
-    everything = [*methods, *against, *classes]
+    tell("what was nearly decided")
+    scores = [e for m, t in _SCORES for e in _several(explain(network, scene, m, t))]
+    yield Sight(
+        (save(scores[:1], out / "nearly-decided.png"), save(scores[1:], out / "score-maps.png")),
+        "How sure the network is, and which class came second; the score of cars, gathered over parts of the picture.",
+    )
+
+    everything = [*methods, *against, *classes, *scores]
     tell("another network")
     others = [e for n in (network, load("streets-deeplab")) for e in _cams(n, scene)]
     yield Sight((save(others, out / "networks.png"),), "The same questions to a second architecture: do they agree?")
@@ -120,7 +129,7 @@ def _sights(out: Path, tell: Callable[[str], None]) -> Iterator[Sight]:
     singles = out / "maps"
     for e in methods:
         save([e], singles / f"rider.{e.method}{f'.{e.layer}' if e.layer else ''}.png")
-    yield Sight((singles,), "Each of the seven methods' maps by itself, with the legend of the classes.")
+    yield Sight((singles,), "Each of the eight methods' maps by itself, with the legend of the classes.")
     yield Sight((save(everything, out / "maps.npz"),), "Raw values of all maps: seglens.open('maps.npz').")
     yield Sight(
         (save(everything, out / "demo.html"),), "All of it on one page, with opacity, outline and grey image to switch."
@@ -155,6 +164,7 @@ def _methods() -> tuple[Method, ...]:
         GradCAM(),
         HiResCAM(),
         LayerCAM(),
+        GuidedGradCAM(FINE),
         Saliency(),
         SmoothGrad(),
         IntegratedGradients(gap=0.05, most=200),
