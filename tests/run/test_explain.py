@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import seglens as sl
@@ -117,6 +118,28 @@ def test_images_of_one_size_together_equal_each_alone():
     for a, b in zip(together, alone, strict=True):
         np.testing.assert_allclose(a.map, b.map, rtol=1e-5, atol=1e-8)
         assert (a.region == b.region).all()
+
+
+def test_truths_of_several_images(tmp_path):
+    """A list in order, or a folder by stems: each image gets its own."""
+    net = network()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    labels = []
+    for i in range(2):
+        Image.fromarray(RNG.integers(0, 255, (12, 16, 3), np.uint8)).save(tmp_path / f"images/{i}.png")
+        labels.append(np.zeros((12, 16), np.uint8))
+        labels[i][2 + 4 * i : 5 + 4 * i, 3:9] = 1
+        Image.fromarray(labels[i]).save(tmp_path / f"labels/{i}.png")
+    for given in (labels, tmp_path / "labels"):
+        found = sl.explain(net, tmp_path / "images", "saliency", sl.Target("car", sl.truth("car")), truth=given)
+        for why, own in zip(found, labels, strict=True):
+            assert (why.region == (own == 1)).all()
+            assert (why.truth == own).all()
+    with pytest.raises(ParameterError, match="truth: 1 for 2 image"):
+        sl.explain(net, tmp_path / "images", "saliency", "car", truth=labels[:1])
+    with pytest.raises(ImageError, match="whose is it"):
+        sl.explain(net, tmp_path / "images", "saliency", "car", truth=tmp_path / "labels/0.png")
 
 
 def test_truth_instances_and_against():

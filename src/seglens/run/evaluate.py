@@ -32,7 +32,7 @@ from seglens.core.network import Network, is_out_of_memory, upsampled
 from seglens.metrics import Confusion, Tallies, boundary
 from seglens.run.evaluation import Evaluation, ImageScores
 from seglens.run.explain import Failure, provenance
-from seglens.run.pairs import paired
+from seglens.run.pairs import one_for_each
 from seglens.run.questions import (
     Case,
     NetworkSource,
@@ -301,13 +301,4 @@ def _pairs(images: Any, truth: Any) -> tuple[list[Source], list[Source]]:
     """Each image with its truth. Raises ImageError where one has none, ParameterError for lists that differ."""
     sources = read_many(images)
     one = cast("list[Source]", [images]) if sources is None else sources
-    paths = [Path(os.fspath(i)) for i in one if isinstance(i, str | os.PathLike)]
-    if isinstance(truth, str | os.PathLike) and len(paths) == len(one):
-        found = paired(paths, Path(os.fspath(truth)), "truth")
-        return one, [t for t in found if t is not None]
-    several = cast("list[Source]", list(truth)) if isinstance(truth, list | tuple) else cast("list[Source]", [truth])
-    if len(several) != len(one):
-        raise ParameterError(
-            f"{len(several)} label map(s) for {len(one)} image(s): give one for each, in the same order, or a folder."
-        )
-    return one, several
+    return one, one_for_each(one, truth, "truth") or []

@@ -21,6 +21,7 @@ from seglens.core.method import Method, takes_target
 from seglens.core.network import Network, is_out_of_memory, upsampled
 from seglens.core.targets import Target, empty_region
 from seglens.networks.layers import default_layer_of
+from seglens.run.pairs import one_for_each
 from seglens.run.questions import (
     Asked,
     Case,
@@ -57,8 +58,8 @@ def explain(
     method: str | Method = "grad-cam",
     target: Asked = None,
     *,
-    truth: Source | None = None,
-    instances: Source | None = None,
+    truth: Source | Sequence[Source] | None = None,
+    instances: Source | Sequence[Source] | None = None,
     ignore: int | None = 255,
     precision: Precision | None = None,
     cost: bool = False,
@@ -70,7 +71,8 @@ def explain(
     method: a registry name, or a method with parameters such as ``GradCAM("encoder.block4")``.
     target: a class (asked where it is predicted), a Target, several of them, or None for the class that covers most.
     Methods that take no target (`fusion-map`) show the network once, whatever is asked.
-    truth, instances: true labels and instance ids of the image's own size, for regions that need them.
+    truth, instances: true labels and instance ids of the image's own size, for regions that need them; of several
+    images a list of them in the same order, or a folder of files with the images' stems.
     precision: run the network under autocast of that type; maps stay float32.
     cost: count floating-point operations and time of the method (one more forward pass, and the one that finds a
     default layer, are not counted).
@@ -87,8 +89,8 @@ def explain(
         images,
         method,
         target,
-        truths=[truth] * len(images) if truth is not None else None,
-        instances=[instances] * len(images) if instances is not None else None,
+        truths=one_for_each(images, truth, "truth"),
+        instances=one_for_each(images, instances, "instance ids"),
         ignore=ignore,
         precision=precision,
         cost=cost,

@@ -1,11 +1,31 @@
-"""Which truth belongs to which image: one file for one image, or a folder whose files have the images' stems."""
+"""Which truth belongs to which image: one for one image, a list, or a folder whose files have the images' stems."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-from seglens.core.errors import ImageError
-from seglens.core.images import existing_file, expand_paths
+from seglens.core.errors import ImageError, ParameterError
+from seglens.core.images import Source, existing_file, expand_paths
+
+
+def one_for_each(images: Sequence[Source], given: Source | Sequence[Source] | None, what: str) -> list[Source] | None:
+    """For each image what belongs to it, of a file, a folder, an array, or a list of them; None where nothing is given.
+
+    what: as in `paired`. Raises ImageError where an image has no file, ParameterError for a list of another length.
+    """
+    if given is None:
+        return None
+    paths = [Path(os.fspath(i)) for i in images if isinstance(i, str | os.PathLike)]
+    if isinstance(given, str | os.PathLike) and len(paths) == len(images):
+        return [file for file in paired(paths, Path(os.fspath(given)), what) if file is not None]
+    several = [*given] if isinstance(given, list | tuple) else [cast("Source", given)]
+    if len(several) != len(images):
+        raise ParameterError(
+            f"{what}: {len(several)} for {len(images)} image(s). Give one for each, in the same order, or a folder."
+        )
+    return several
 
 
 def paired(images: Sequence[Path], given: Path | None, what: str) -> list[Path | None]:
