@@ -69,6 +69,7 @@ from seglens.run.found import Found, find_classes
 from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
 from seglens.run.places import Places, compare_places
+from seglens.run.segment import Segmentation, segment
 
 __version__ = version("seglens")
 
@@ -114,6 +115,7 @@ __all__ = [
     "ScoreMap",
     "SeglensError",
     "SeglensWarning",
+    "Segmentation",
     "SimilarityMap",
     "SmoothGrad",
     "Tallies",
@@ -154,6 +156,7 @@ __all__ = [
     "read_labels",
     "read_mask",
     "save",
+    "segment",
     "truth",
     "watching",
 ]

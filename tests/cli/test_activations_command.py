@@ -4,31 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
+import typed
+from typed import NETWORK, flat
 
-from seglens.cli import app, show
-from seglens.datasets.streets import Streets
-
-NETWORK = "streets-unet"
-
-
-@pytest.fixture(autouse=True)
-def street(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.delenv(show.TRACEBACK, raising=False)
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "street.png"
-    Image.fromarray(Streets(1, (48, 96), seed=3)[0].image).save(path)
-    return path
+pytestmark = pytest.mark.usefixtures("street")
 
 
 def run(*words: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["activations", NETWORK, "street.png", *(str(w) for w in words)])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.stdout if code == 0 else result.output
+    return typed.run("activations", NETWORK, "street.png", *words, code=code)
 
 
 def told(*words: object) -> dict:
@@ -89,7 +72,7 @@ def test_a_region_and_a_second_class() -> None:
     ],
 )
 def test_usage_errors_exit_with_2(words: list[str], said: str) -> None:
-    assert said in " ".join(run(*words, code=2).split()).replace("│ ", "")
+    assert said in flat(run(*words, code=2))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +92,25 @@ def test_errors_exit_with_1_and_write_nothing(words: list[str], said: str) -> No
 
 
 def test_explain_takes_the_method_too() -> None:
-    words = ["explain", NETWORK, "street.png", "-m", "activation", "-l", "bottleneck", "--channel", "5", "--json"]
-    result = CliRunner().invoke(app, [*words, "--format", "npz"])
-    assert result.exit_code == 0, result.output
-    (one,) = json.loads(result.stdout)["explanations"]
+    words = ["explain", NETWORK, "street.png", "-m", "activation", "-l", "bottleneck", "--channel", "5"]
+    (one,) = json.loads(typed.run(*words, "--json", "--format", "npz"))["explanations"]
     assert one["parameters"] == {"layer": "bottleneck", "channel": 5, "rank": 1}
     assert one["score"] is None
     assert one["unit"] == "activation"
     assert one["files"] == ["explanations/street.activation.bottleneck.npz"]
+
+
+def test_explain_says_which_channel_is_shown() -> None:
+    told = run("-c", "road", "--strongest", "1", "--json", "--format", "npz")
+    (first,) = json.loads(told)["channels"]
+    words = ["explain", NETWORK, "street.png", "-o", "x.npz", "-m", "activation"]
+    text = typed.run(*words, "-c", "road", "-m", "grad-cam")
+    assert max(map(len, text.splitlines())) <= 80
+    # Too long for one line, so that it stands below its method's, and before the next one's.
+    below = f"    channel {first['index']}, contribution {words_of(first['contribution'])}\n  grad-cam at bottleneck"
+    assert below in text
+    assert "activation at bottleneck, in units of activation, channel 5\n" in typed.run(*words, "--channel", 5)
+
+
+def words_of(number: float) -> str:
+    return f"{number:.4g}".replace("-", "−")

@@ -1,33 +1,16 @@
-"""seglens classes on a classifier: the table of its scores."""
+"""seglens classes: the table of a classifier's scores, and the predicted segmentation of a segmenter."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from typed import flat, run
 
 import seglens as sl
-from seglens.cli import app
-from seglens.datasets.streets import Streets
 
 NETWORK = "streets-classifier"
-
-
-@pytest.fixture
-def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "street.png"
-    Image.fromarray(Streets(1, (48, 96), seed=3)[0].image).save(path)
-    return path
-
-
-def run(*words: object) -> str:
-    result = CliRunner().invoke(app, [str(w) for w in words])
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_every_class_of_a_classifier_with_logit_and_probability(street: Path) -> None:
@@ -55,3 +38,40 @@ def test_a_segmenter_has_areas_instead(street: Path) -> None:
     assert "confidence" in head
     assert "logit" not in head
     assert {row["logit"] for row in json.loads(run("classes", "streets-unet", street, "--json"))} == {None}
+
+
+def test_the_predicted_segmentation_is_written_as_a_label_map(street: Path) -> None:
+    plain = run("classes", "streets-unet", street)
+    text = run("classes", "streets-unet", street, "--out", "a/labels.png", "-o", "all.npz")
+    assert text == plain + "  → a/labels.png\n  → all.npz\n"
+    expected = sl.segment("streets-unet", street)
+    np.testing.assert_array_equal(sl.read_labels("a/labels.png", expected.classes), expected.labels)
+    areas = {row["name"]: row["pixels"] for row in json.loads(run("classes", "streets-unet", street, "--json"))}
+    assert areas == {name: int(expected.mask(name).sum()) for name in expected.classes.names}
+    with np.load("all.npz", allow_pickle=False) as raw:
+        np.testing.assert_array_equal(raw["labels"], expected.labels)
+        np.testing.assert_array_equal(raw["confidence"], expected.confidence)
+
+
+def test_json_is_the_same_with_a_file_written(street: Path) -> None:
+    words = ("classes", "streets-unet", street, "--json")
+    assert run(*words, "-o", "labels.png") == run(*words)
+    with Image.open("labels.png") as picture:
+        assert picture.mode == "P"
+
+
+@pytest.mark.parametrize(
+    ("network", "out", "code", "said"),
+    [
+        ("streets-unet", "labels.jpg", 2, "give a suffix of .png, .npz"),
+        ("streets-unet", "street.png", 2, "is one of the inputs"),
+        (NETWORK, "labels.png", 1, "is a classifier: it labels the picture as a whole"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_first(street: Path, network: str, out: str, code: int, said: str) -> None:
+    before = street.read_bytes()
+    text = run("classes", network, street, "--out", out, code=code)
+    assert said in flat(text)
+    assert "probability" not in text
+    assert street.read_bytes() == before
+    assert sorted(p.name for p in Path().iterdir()) == ["street.png", "truth.png"]

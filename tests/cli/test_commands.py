@@ -3,6 +3,7 @@
 import builtins
 import importlib
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,39 +11,14 @@ from typing import Annotated
 
 import numpy as np
 import pytest
-from PIL import Image
+import typer
+from typed import NETWORK, flat, run
 from typer.testing import CliRunner
 
 from seglens.cli import app, show
 from seglens.core.method import METHODS
 from seglens.core.parameters import Bounds, Help
-from seglens.datasets.streets import Streets
 from seglens.run import several
-
-NETWORK = "streets-unet"
-
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.delenv(show.TRACEBACK, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Path:
-    path = tmp_path / "street.png"
-    Image.fromarray(Streets(1, (48, 96), seed=3)[0].image).save(path)
-    return path
-
-
-def run(*words: object, code: int = 0) -> str:
-    """Standard output of a command; its exit code and the absence of a traceback are checked."""
-    result = CliRunner().invoke(app, [str(w) for w in words])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.stdout if code == 0 else result.output
 
 
 def test_version() -> None:
@@ -95,10 +71,35 @@ def test_methods_in_words() -> None:
 
 def test_help_shows_the_options_of_the_methods() -> None:
     text = run("explain", "--help")
-    for flag in ("--nodes", "--samples", "--no-truncate", "--baseline"):
+    for flag in ("--nodes", "--samples", "--truncate", "--no-relu", "--multiply-by-inputs", "--baseline"):
         assert flag in text
     assert "Options of integrated-gradients" in text
+
+
+@pytest.mark.parametrize("command", ["explain", "compare"])
+def test_help_names_every_method(command: str) -> None:
+    assert f"All of them: {', '.join(METHODS)}." in flat(run(command, "--help"))
+    assert f"All of them: {', '.join(METHODS)}." in flat(run(command, NETWORK, "street.png", "-m", "gradcam", code=1))
+
+
+@pytest.mark.parametrize("command", sorted(c.callback.__name__ for c in app.registered_commands if c.callback))
+def test_help_fits_a_terminal_and_nothing_of_it_is_cut(command: str) -> None:
+    text = run(command, "--help")
     assert max(map(len, text.splitlines())) <= 80
+    # What rich cuts, it ends in an ellipsis; our own stand between blanks or before a comma.
+    assert re.findall(r"\w…", text) == []
+    options = typer.main.get_command(app).commands[command].params  # pyright: ignore
+    for option in options:
+        if not option.hidden:
+            assert all(name in text for name in (*option.opts, *option.secondary_opts) if name.startswith("-"))
+
+
+def test_yes_or_no(street: Path) -> None:
+    words = ["explain", NETWORK, street, "-c", "road", "--json", "--format", "npz"]
+    for flag, relu in (("--relu", True), ("--no-relu", False)):
+        (one,) = json.loads(run(*words, flag))["explanations"]
+        assert one["parameters"]["relu"] is relu
+    assert "--relu and --no-relu were both given" in flat(run(*words, "--relu", "--no-relu", code=2))
 
 
 def test_classes_as_json_hold_null_where_a_class_is_nowhere(street: Path) -> None:
@@ -147,7 +148,7 @@ def test_an_option_reaches_the_methods_that_take_it(street: Path) -> None:
     ],
 )
 def test_usage_errors_exit_with_2(street: Path, words: list[str], said: str) -> None:
-    assert said in " ".join(run("explain", NETWORK, street, *words, code=2).split()).replace("│ ", "")
+    assert said in flat(run("explain", NETWORK, street, *words, code=2))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +189,26 @@ def test_a_plugins_method_brings_its_options(street: Path, monkeypatch: pytest.M
     # The two methods disagree about the kind, so it is read as text, and each reads it for itself.
     assert options["nodes"].kind == "str"
     assert "plugin: how dense" in options["nodes"].help
+
+
+def test_a_heading_too_long_for_a_terminal_counts_the_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    from seglens.cli.options import MethodOption, method_options
+
+    @dataclass(frozen=True, slots=True)
+    class Plugin:
+        """A method of another package."""
+
+        samples: Annotated[int, Bounds(ge=1), Help("n, noisy copies")] = 25
+
+    names = [f"a-method-with-a-long-name-{i}" for i in range(4)]
+    for name in names:
+        monkeypatch.setitem(METHODS._known, name, Plugin)  # pyright: ignore
+    (samples,) = [o for o in method_options([]) if o.field == "samples"]
+    assert samples.panel == "Options of 5 methods"
+    # Then the help says whose it is, which the heading no longer does.
+    assert samples.help == f"{', '.join([*names, 'smooth-grad'])}: n, noisy copies (>= 1; default 25)"
+    short = MethodOption("samples", "samples", {"smooth-grad": samples.takers["smooth-grad"]})
+    assert (short.panel, short.help) == ("Options of smooth-grad", "n, noisy copies (>= 1; default 25)")
 
 
 def test_a_broken_plugin_is_listed_and_the_rest_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,38 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
+from typed import NETWORK, flat, result
 
 import seglens as sl
-from seglens.cli import app
 from seglens.core.method import METHODS
-from seglens.datasets import Streets
 
-NETWORK = "streets-unet"
 FEW = ("-m", "saliency", "-m", "grad-cam", "-m", "guided-backprop")
-
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Path:
-    path = tmp_path / "street.png"
-    Image.fromarray(Streets(1, (48, 96), seed=3)[0].image).save(path)
-    return path
 
 
 def run(*words: object, code: int = 0) -> tuple[str, str]:
     """Standard output, and standard error on one line."""
-    result = CliRunner().invoke(app, [str(w) for w in ("compare", *words)])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.stdout, " ".join(result.stderr.replace("│", " ").split())
+    done = result("compare", *words, code=code)
+    return done.stdout, flat(done.stderr)
 
 
 def test_a_person_reads_tables_warnings_and_what_was_written(street: Path) -> None:
@@ -100,7 +80,7 @@ def test_a_method_that_fails_is_said_and_the_others_are_kept(street: Path, monke
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["-o", "why.bmp"], 2, "does not tell the format"),
+        (["-o", "why.bmp"], 2, "give a suffix of .html"),
         (["-o", "street.png"], 2, "is one of the inputs"),
         (["-m", "saliency", "--layer", "bottleneck"], 2, "none of the methods reads a layer"),
         (["-m", "saliency", "--randomise", "0"], 1, "takes two or more"),

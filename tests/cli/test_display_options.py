@@ -4,33 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
+from typed import NETWORK, flat, result
 
 import seglens as sl
-from seglens.cli import app, show
-from seglens.datasets.streets import Streets
 from seglens.viz.writers import write_figure
 
-NETWORK = "streets-unet"
-
-
-@pytest.fixture(autouse=True)
-def _street(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.delenv(show.TRACEBACK, raising=False)
-    monkeypatch.chdir(tmp_path)
-    scene = Streets(1, (48, 96), seed=3)[0]
-    Image.fromarray(scene.image).save("street.png")
-    Image.fromarray(scene.labels.astype(np.uint8)).save("truth.png")
+pytestmark = pytest.mark.usefixtures("street")
 
 
 def run(*words: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["explain", NETWORK, "street.png", "-c", "road", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return " ".join(result.output.replace("│", "").split())
+    """All that `seglens explain` printed of the street, on one line."""
+    return flat(result("explain", NETWORK, "street.png", "-c", "road", *words, code=code).output)
 
 
 @pytest.mark.parametrize(

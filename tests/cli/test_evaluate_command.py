@@ -6,20 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from typed import NETWORK, flat, run
 
-from seglens.cli import app, show
 from seglens.datasets.streets import CLASSES, Streets
-
-NETWORK = "streets-unet"
-
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.delenv(show.TRACEBACK, raising=False)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -31,13 +20,6 @@ def folder(tmp_path: Path) -> Path:
         Image.fromarray(scene.image).save(tmp_path / f"images/s{i}.png")
         Image.fromarray(scene.labels).save(tmp_path / f"labels/s{i}.png")
     return tmp_path
-
-
-def run(*words: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(w) for w in words])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.stdout if code == 0 else result.output
 
 
 def test_evaluate_fits_eighty_columns_and_names_every_class(folder: Path) -> None:
@@ -87,7 +69,7 @@ def test_an_image_that_fails_gives_exit_code_1_and_the_others_count(folder: Path
     ],
 )
 def test_what_is_refused(folder: Path, words: list[str], code: int, said: str) -> None:
-    assert said in " ".join(run(*words, code=code).split()).replace("│ ", "")
+    assert said in flat(run(*words, code=code))
 
 
 def test_errors_give_regions_that_explain_takes(folder: Path) -> None:

@@ -15,6 +15,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    FormatList,
     Image,
     InstancesFile,
     Json,
@@ -22,17 +23,22 @@ from seglens.cli.arguments import (
     NetworkFile,
     Of,
     Reduce,
+    ReduceWord,
     RegionText,
     Trust,
     TruthFile,
+    class_option,
+    folder_option,
+    layer_option,
     opened,
     region_of,
+    region_words,
 )
-from seglens.core.errors import NameNotFoundError
+from seglens.cli.files import is_file, suffixes_of
 from seglens.core.progress import watching
 from seglens.run.activations import activations as run
 from seglens.run.channels import ORDERS, Activations
-from seglens.run.results import check_format, formats, slug
+from seglens.run.results import slug
 from seglens.run.several import Question
 
 STRONGEST = 16
@@ -46,34 +52,21 @@ def activations(
     network: NetworkFile,
     image: Image,
     layer: Annotated[
-        str | None,
-        typer.Option(
-            "--layer",
-            "-l",
-            metavar="PATH",
-            help="The layer, see `seglens layers`; by default the end of the encoder.",
-            rich_help_panel=QUESTION,
-        ),
+        str | None, layer_option("The layer, see `seglens layers`; by default the end of the encoder.")
     ] = None,
     label: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            "-c",
-            metavar="NAME",
-            help="Rank the channels by what they contribute to this class, by name or number.",
-            rich_help_panel=QUESTION,
-        ),
+        str | None, class_option("Rank the channels by what they contribute to this class, by name or number.")
     ] = None,
     region: RegionText = None,
     mask_file: MaskFile = None,
     against: Against = None,
     truth: TruthFile = None,
     instances: InstancesFile = None,
-    of: Annotated[Of, typer.Option(help="What is read of the output.", rich_help_panel=QUESTION)] = Of.logits,
-    reduce: Annotated[
-        Reduce, typer.Option(help="Mean over the region, or sum as in the papers.", rich_help_panel=QUESTION)
-    ] = Reduce.mean,
+    of: Annotated[
+        Of,
+        typer.Option(metavar="WORD", help=f"What is read of the output: {', '.join(Of)}.", rich_help_panel=QUESTION),
+    ] = Of.logits,
+    reduce: ReduceWord = Reduce.mean,
     channel: Annotated[
         list[int] | None,
         typer.Option(
@@ -89,7 +82,7 @@ def activations(
             rich_help_panel=RESULT,
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All channels.", rich_help_panel=RESULT)] = False,
+    every: Annotated[bool, typer.Option("--all", metavar="", help="All channels.", rich_help_panel=RESULT)] = False,
     order: Annotated[
         str | None,
         typer.Option(
@@ -99,27 +92,14 @@ def activations(
         ),
     ] = None,
     shared: Annotated[
-        bool, typer.Option("--shared", help="One scale of colours for all channels.", rich_help_panel=RESULT)
+        bool,
+        typer.Option("--shared", metavar="", help="One scale of colours for all channels.", rich_help_panel=RESULT),
     ] = False,
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER|FILE",
-            help="A folder gets IMAGE.CLASS.activations.LAYER; a file tells its format by its suffix.",
-            rich_help_panel=RESULT,
-        ),
+        folder_option("A folder gets IMAGE.CLASS.activations.LAYER; a file tells its format by its suffix."),
     ] = Path("explanations"),
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help=f"Formats for a folder, joined by commas: {', '.join(formats())}. By default png.",
-            rich_help_panel=RESULT,
-            show_default=False,
-        ),
-    ] = None,
+    format: FormatList = None,
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
@@ -139,8 +119,7 @@ def activations(
             raise typer.BadParameter(
                 "a region and a second class belong to a question: name the class.", param_hint="-c"
             )
-        inputs = [p.absolute() for p in (image, Path(network), truth, instances, mask_file) if p is not None]
-        suffixes = _suffixes(out, format, inputs)
+        suffixes = suffixes_of(out, format, [image, Path(network), truth, instances, mask_file])
         target = None if label is None else Question(label, against, where, of.value, reduce.value).target(label)
         if label is not None and not channel and not every and order != "index":
             strongest = strongest or STRONGEST
@@ -158,8 +137,7 @@ def activations(
                 truth=truth,
                 instances=instances,
             )
-            asked = " & ".join(([region] if region else []) + ([mask_file.stem] if mask_file else []))
-            targets = _files(out, suffixes, image, found, asked)
+            targets = _files(out, suffixes, image, found, region_words(region, mask_file))
             before = {p for p in out.parent.glob("*") if p.is_file()} | {p for p in out.glob("*") if p.is_file()}
             written = [file for path in targets for file in found.save(path, shared=shared)]
         if json:
@@ -167,27 +145,11 @@ def activations(
             return
         _tell(found, image)
         for file in written:
-            show.say(f"  → {show.place(file)}{' (replaced)' if file in before else ''}")
-
-
-def _suffixes(out: Path, format: str | None, inputs: Sequence[Path]) -> tuple[str, ...]:
-    """What to write; one suffix where `out` is a file. Raises typer.BadParameter."""
-    is_file = bool(out.suffix) and not out.is_dir()
-    if is_file and format is not None:
-        raise typer.BadParameter(f"{out.name} tells the format already.", param_hint="--format")
-    if out.absolute() in inputs:
-        raise typer.BadParameter(f"{out} is one of the inputs and would be replaced.", param_hint="--out")
-    if out.exists() and not out.is_dir() and not is_file:
-        raise typer.BadParameter(f"{out} is a file, not a folder.", param_hint="--out")
-    try:
-        named = out.suffix if is_file else (format or "png")
-        return tuple(dict.fromkeys(check_format(name) for name in named.split(",")))
-    except NameNotFoundError as unknown:
-        raise typer.BadParameter(str(unknown), param_hint="--out" if is_file else "--format") from unknown
+            show.wrote(file, file in before)
 
 
 def _files(out: Path, suffixes: Sequence[str], image: Path, found: Activations, region: str) -> list[Path]:
-    if out.suffix and not out.is_dir():
+    if is_file(out):
         return [out]
     parts = [image.stem, *([slug(found.channel)] if found.channel else []), *([f"in-{slug(region)}"] if region else [])]
     base = ".".join([*parts, "activations", slug(found.layer)])
@@ -199,13 +161,12 @@ def _tell(found: Activations, image: Path) -> None:
     show.say(Text.assemble((found.layer, "bold"), f" of {found.network} on ", (image.name, "bold")))
     if weighed:
         show.say(f"{found.target}, score {show.number(found.score)} ({found.of})")
-    right: dict[str, Any] = {"justify": "right", "no_wrap": True}
-    drawn = show.table(("channel", right))
+    drawn = show.table(("channel", show.RIGHT))
     if weighed:
-        drawn.add_column("rank", **right)
+        drawn.add_column("rank", **show.RIGHT)
         drawn.add_column("contribution", no_wrap=True)
     for title in ("mean", "greatest"):
-        drawn.add_column(title, **right)
+        drawn.add_column(title, **show.RIGHT)
     heaviest = 0.0 if found.contributions is None else float(abs(found.contributions).max()) or 1.0
     for c in found.channels[:_ROWS]:
         cells: list[str | Text] = [str(c.index)]

@@ -33,10 +33,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def everywhere(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", metavar="", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help=f"Errors with their traceback; also {show.TRACEBACK}=1.")
+        bool, typer.Option("--traceback", metavar="", help=f"Errors with their traceback; also {show.TRACEBACK}=1.")
     ] = False,
 ) -> None:
     """Why did the network label these pixels?"""

@@ -10,17 +10,29 @@ from rich.text import Text
 
 from seglens.cli import show
 from seglens.cli.arguments import (
+    Against,
     Constructor,
     Device,
     Image,
+    InstancesFile,
     Json,
+    MaskFile,
     NetworkFile,
-    Of,
+    OfWord,
+    Quiet,
     Reduce,
+    ReduceWord,
+    RegionText,
     Trust,
+    TruthFile,
+    class_option,
+    files_option,
+    layer_option,
+    method_option,
     opened,
     region_of,
 )
+from seglens.cli.files import check_files
 from seglens.cli.options import MethodOption, make_methods
 from seglens.core.comparison import Comparison, two_digits
 from seglens.core.method import Method
@@ -33,7 +45,7 @@ from seglens.run.several import Given, Question, settled
 
 PAGE = Path("comparison.html")
 
-_QUESTION, _TEST = "The question", "The randomisation test"
+_TEST = "The randomisation test"
 _PLACES = 3  # disputed places that the terminal lists
 
 
@@ -41,64 +53,21 @@ def compare(
     network: NetworkFile,
     image: Image,
     label: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            "-c",
-            metavar="NAME",
-            help="A class by name or number. By default the one that covers most.",
-            rich_help_panel=_QUESTION,
-        ),
+        str | None, class_option("A class by name or number. By default the one that covers most.")
     ] = None,
     method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            "-m",
-            metavar="NAME",
-            help=f"See `seglens methods`; two or more. By default {', '.join(METHODS_COMPARED)}.",
-            rich_help_panel=_QUESTION,
-        ),
+        list[str] | None, method_option(f"Two or more. By default {', '.join(METHODS_COMPARED)}.")
     ] = None,
     layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--layer",
-            "-l",
-            metavar="PATH",
-            help="A layer for the methods that read one; several times to compare layers.",
-            rich_help_panel=_QUESTION,
-        ),
+        list[str] | None, layer_option("A layer for the methods that read one; several times to compare layers.")
     ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Where to ask, as in `seglens explain`. By default where the class is predicted.",
-            rich_help_panel=_QUESTION,
-        ),
-    ] = None,
-    mask_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--mask", metavar="FILE", help="A mask as region, with --region its part inside.", rich_help_panel=_QUESTION
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Why the class and not this one.", rich_help_panel=_QUESTION),
-    ] = None,
-    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="True labels.", rich_help_panel=_QUESTION)] = None,
-    instances: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="True instance ids.", rich_help_panel=_QUESTION)
-    ] = None,
-    of: Annotated[
-        Of | None,
-        typer.Option(help="What is explained; by default what each method's paper takes.", rich_help_panel=_QUESTION),
-    ] = None,
-    reduce: Annotated[
-        Reduce, typer.Option(help="Mean over the region, or sum as in the papers.", rich_help_panel=_QUESTION)
-    ] = Reduce.mean,
+    region: RegionText = None,
+    mask_file: MaskFile = None,
+    against: Against = None,
+    truth: TruthFile = None,
+    instances: InstancesFile = None,
+    of: OfWord = None,
+    reduce: ReduceWord = Reduce.mean,
     randomise: Annotated[
         int,
         typer.Option(
@@ -118,16 +87,10 @@ def compare(
     seed: Annotated[int, typer.Option(metavar="N", help="Of the shuffling.", rich_help_panel=_TEST)] = 0,
     out: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help=f"A file, its suffix being its format: {', '.join(comparison_formats())}; several times for several. "
-            f"By default {PAGE}.",
-        ),
+        files_option(f"A file, its suffix being its format: {', '.join(comparison_formats())}. By default {PAGE}"),
     ] = None,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+    quiet: Quiet = False,
     device: Device = None,
     trust: Trust = False,
     constructor: Constructor = None,
@@ -135,14 +98,13 @@ def compare(
 ) -> None:
     """Compare what several methods say of one question: rank correlations, consensus, disputed places.
 
-    Each method is tested on copies of the network whose numbers are shuffled: one whose map stays alike hangs on the
-    picture, not on what the network learned.
+    Each is tested on shuffled copies of the network: a map that stays alike shows the picture, not what was learned.
 
     seglens compare unet.pt2 street.png --class rider --method grad-cam --method guided-backprop --out why.html
     """
     with show.reported():
         files = out or [PAGE]
-        _check_files(files, [Path(network), image, *(p for p in (truth, instances, mask_file) if p is not None)])
+        check_files(files, comparison_formats(), [Path(network), image, truth, instances, mask_file])
         methods = _at_layers(make_methods(method or METHODS_COMPARED, settings or {}), layer or [])
         question = Question(
             label, against, region_of(region, mask_file), None if of is None else of.value, reduce.value
@@ -170,22 +132,9 @@ def compare(
         elif not quiet:
             _tell(made, net)
             for file in written:
-                show.say(f"  → {show.place(file)}")
+                show.wrote(file)
         if made.failures:
             raise typer.Exit(1)
-
-
-def _check_files(files: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Before any work is done. Raises typer.BadParameter for what cannot be written, or would replace an input."""
-    for file in files:
-        if file.suffix.lstrip(".").lower() not in comparison_formats():
-            raise typer.BadParameter(
-                f"{file.name!r} does not tell the format: give a suffix of "
-                f"{', '.join('.' + f for f in comparison_formats())}.",
-                param_hint="--out",
-            )
-        if file.absolute() in {p.absolute() for p in inputs}:
-            raise typer.BadParameter(f"{file} is one of the inputs and would be replaced.", param_hint="--out")
 
 
 def _at_layers(methods: Sequence[Method], layers: Sequence[str]) -> list[Method]:
@@ -221,8 +170,7 @@ def _tell(made: Comparison, network: Network) -> None:
 def _correlations(made: Comparison) -> Table:
     """The lower triangle, columns by number, so that long names fit."""
     n = len(made.labels)
-    plain: dict[str, Any] = {"justify": "right", "no_wrap": True}
-    drawn = show.table(("", plain), ("Rank correlation", {}), *((str(j + 1), plain) for j in range(n - 1)))
+    drawn = show.table(("", show.RIGHT), ("Rank correlation", {}), *((str(j + 1), show.RIGHT) for j in range(n - 1)))
     for i, name in enumerate(made.labels):
         cells = [_correlation(made, i, j) for j in range(min(i, n - 1))]
         drawn.add_row(str(i + 1), name, *cells, *([""] * (n - 1 - len(cells))))
@@ -237,10 +185,13 @@ def _correlation(made: Comparison, i: int, j: int) -> str:
 
 
 def _test(made: Comparison) -> Table:
-    how: dict[str, Any] = {"justify": "right", "no_wrap": True}
     title = f"{made.dependences[0].draws} shuffled copies"
     drawn = show.table(
-        (title, {"no_wrap": True}), ("correlation", how), ("beyond decay", how), ("chance", how), ("", {})
+        (title, {"no_wrap": True}),
+        ("correlation", show.RIGHT),
+        ("beyond decay", show.RIGHT),
+        ("chance", show.RIGHT),
+        ("", {}),
     )
     for d in made.dependences:
         verdict = "too few maps" if d.weak is None else "weak" if d.weak else "moves"

@@ -59,7 +59,7 @@ PercentileOption = Annotated[
     ),
 ]
 SharedOption = Annotated[
-    bool, typer.Option("--shared", help="One scale for all maps of a file.", rich_help_panel=_PANEL)
+    bool, typer.Option("--shared", metavar="", help="One scale for all maps of a file.", rich_help_panel=_PANEL)
 ]
 
 

@@ -3,14 +3,27 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from seglens.cli import show
-from seglens.cli.arguments import Constructor, Device, Image, Json, NetworkFile, Trust, opened
+from seglens.cli.arguments import (
+    PAIRED,
+    Constructor,
+    Device,
+    Image,
+    Images,
+    Json,
+    NetworkFile,
+    Trust,
+    class_option,
+    files_option,
+    opened,
+)
+from seglens.cli.files import check_files
 from seglens.core.images import expand_paths
 from seglens.core.network import Network
 from seglens.run.describe import colours_of
@@ -45,11 +58,8 @@ Ignore = Annotated[str, typer.Option(metavar="N|none", help="The label that coun
 
 def evaluate(
     network: NetworkFile,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help="Image files, folders or globs.")],
-    truth: Annotated[
-        Path,
-        typer.Option(metavar="FILE|FOLDER", help="True labels; those of a folder are paired with the images by stem."),
-    ],
+    images: Images,
+    truth: Annotated[Path, typer.Option(metavar="FILE|FOLDER", help=PAIRED)],
     ignore: Ignore = "255",
     tolerance: Annotated[
         float | None,
@@ -59,12 +69,7 @@ def evaluate(
         Normalise | None,
         typer.Option(help="Cells of the matrix as shares of the truth or of the prediction; else pixels."),
     ] = None,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help=f"Write to a file: {', '.join(FORMATS)}; several times for several."
-        ),
-    ] = None,
+    out: Annotated[list[Path] | None, files_option(f"Write to a file: {', '.join(FORMATS)}")] = None,
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
@@ -77,8 +82,7 @@ def evaluate(
     with show.reported():
         label = _ignore(ignore)
         files = expand_paths(images)
-        for path in out or ():
-            _check_out(path, FORMATS, [*files, truth, Path(network)])
+        check_files(out or (), FORMATS, [*files, truth, Path(network)])
         net = opened(network, trust, constructor, device)
         with show.Steps(len(files), json) as steps:
             found = run(net, files, truth, ignore=label, tolerance=tolerance, step=steps.begin)
@@ -90,10 +94,9 @@ def evaluate(
         else:
             _tell(found, net, by)
             for path in out or ():
-                show.say(f"→ {show.place(path)}")
+                show.wrote(path)
         for failure in found.failures:
-            text = str(failure.error)
-            show.error(text if text.startswith(failure.image) else f"{failure.image}: {text}")
+            show.failure(failure.image, str(failure.error))
         if found.failures:
             raise typer.Exit(1)
 
@@ -102,20 +105,10 @@ def errors(
     network: NetworkFile,
     image: Image,
     truth: Annotated[Path, typer.Option(metavar="FILE", help="The image's true labels.")],
-    label: Annotated[
-        str | None, typer.Option("--class", "-c", metavar="NAME", help="Errors of this class only, by name or number.")
-    ] = None,
+    label: Annotated[str | None, class_option("Errors of this class only, by name or number.", panel=None)] = None,
     least: Annotated[int, typer.Option(min=1, metavar="PX", help="List confused regions from this area on.")] = 1,
     ignore: Ignore = "255",
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help=f"Write to a file: {', '.join(ERROR_FORMATS)}; several times for several.",
-        ),
-    ] = None,
+    out: Annotated[list[Path] | None, files_option(f"Write to a file: {', '.join(ERROR_FORMATS)}")] = None,
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
@@ -127,8 +120,7 @@ def errors(
     """
     with show.reported():
         number = _ignore(ignore)
-        for path in out or ():
-            _check_out(path, ERROR_FORMATS, [image, truth, Path(network)])
+        check_files(out or (), ERROR_FORMATS, [image, truth, Path(network)])
         net = opened(network, trust, constructor, device)
         with show.busy("running the network once"):
             found = find_errors(net, image, truth, least=least, ignore=number)
@@ -140,18 +132,7 @@ def errors(
             return
         _tell_errors(found, label, network, image, truth)
         for path in out or ():
-            show.say(f"→ {show.place(path)}")
-
-
-def _check_out(path: Path, formats: Sequence[str], inputs: Sequence[Path]) -> None:
-    """Before anything is computed. Raises typer.BadParameter for what cannot be written, or would replace an input."""
-    if path.suffix.lstrip(".").lower() not in formats:
-        raise typer.BadParameter(
-            f"cannot tell from {path.name!r} what to write: give a suffix of {', '.join(f'.{f}' for f in formats)}.",
-            param_hint="--out",
-        )
-    if path.absolute() in {p.absolute() for p in inputs}:
-        raise typer.BadParameter(f"{path} is one of the inputs and would be replaced.", param_hint="--out")
+            show.wrote(path)
 
 
 def _tell(found: Evaluation, network: Network, normalise: By | None) -> None:
@@ -183,16 +164,16 @@ def _tell(found: Evaluation, network: Network, normalise: By | None) -> None:
 
 
 def _classes(rows: Sequence[ClassScores], colours: Sequence[tuple[int, int, int]]) -> Table:
-    right: dict[str, Any] = {"justify": "right", "no_wrap": True}
-    drawn = show.table(("class", {"overflow": "fold"}), ("true pixels", right), ("IoU", right), ("Dice", right))
+    drawn = show.table(
+        ("class", {"overflow": "fold"}), ("true pixels", show.RIGHT), ("IoU", show.RIGHT), ("Dice", show.RIGHT)
+    )
     for title in ("precision", "recall", "boundary F"):
-        drawn.add_column(title, **right)
+        drawn.add_column(title, **show.RIGHT)
     drawn.padding = (0, 1, 0, 0)
     for row in rows:
-        swatch = Text("██ ", style="rgb({},{},{})".format(*colours[row.index]))
         scores = (row.iou, row.dice, row.precision, row.recall, row.boundary_f)
         cells = ["–" if s != s else f"{s:.3f}" for s in scores]
-        drawn.add_row(swatch + Text(row.name), f"{row.pixels:,}", *cells)
+        drawn.add_row(show.swatch(colours[row.index]) + row.name, f"{row.pixels:,}", *cells)
     return drawn
 
 
@@ -228,9 +209,8 @@ def _tell_errors(found: ErrorMap, label: str | None, network: str, image: Path, 
 
 
 def _regions(confusions: Sequence[ConfusedRegion]) -> Table:
-    right: dict[str, Any] = {"justify": "right", "no_wrap": True}
-    drawn = show.table(("", right), ("truth → prediction, region", {"overflow": "fold"}), ("pixels", right))
-    drawn.add_column("of errors", **right)
+    drawn = show.table(("", show.RIGHT), ("truth → prediction, region", {"overflow": "fold"}), ("pixels", show.RIGHT))
+    drawn.add_column("of errors", **show.RIGHT)
     drawn.padding = (0, 1, 0, 0)
     for c in confusions:
         what = Text(f"{c.truth} → {c.predicted}\n")

@@ -11,16 +11,31 @@ from rich.text import Text
 
 from seglens.cli import show
 from seglens.cli.arguments import (
+    PAIRED,
+    QUESTION,
+    RESULT,
+    Against,
     Constructor,
     Device,
+    FormatList,
+    Images,
     Json,
+    MaskFile,
     NetworkFile,
-    Of,
+    OfWord,
     Precision,
+    Quiet,
     Reduce,
+    ReduceWord,
+    RegionText,
     Trust,
+    class_option,
+    folder_option,
+    layer_option,
+    method_option,
     opened,
     region_of,
+    region_words,
 )
 from seglens.cli.display import PartOption, PercentileOption, SharedOption, WithinOption, display_of
 from seglens.cli.options import MethodOption, make_methods
@@ -30,118 +45,56 @@ from seglens.core.images import expand_paths
 from seglens.core.network import Network
 from seglens.core.progress import watching
 from seglens.run.pairs import paired
-from seglens.run.results import ResultFolder, Written, formats
+from seglens.run.results import ResultFolder, Written
 from seglens.run.several import Given, Outcome, Question, explain_all
+from seglens.run.words import numbers
 
 FOLDER = Path("explanations")
 
-_QUESTION, _RESULT, _RUN = "The question", "The result", "How it runs"
 _LINES = 12  # explanations of one image that are listed; the rest are counted
 
 
 def explain(
     network: NetworkFile,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help="Image files, folders or globs.")],
+    images: Images,
     classes: Annotated[
         list[str] | None,
-        typer.Option(
-            "--class",
-            "-c",
-            metavar="NAME",
-            help="A class by name or number; several times for several. By default the one that covers most.",
-            rich_help_panel=_QUESTION,
-        ),
+        class_option("A class by name or number; several times for several. By default the one that covers most."),
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            "--method",
-            "-m",
-            metavar="NAME",
-            help="See `seglens methods`; several times for several. By default grad-cam.",
-            rich_help_panel=_QUESTION,
-        ),
+        method_option("How to explain, see `seglens methods`; several times for several. By default grad-cam."),
     ] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option(
-            "--layer",
-            "-l",
-            metavar="PATH",
-            help="A layer to read, see `seglens layers`; several times for several; 'all' for every block.",
-            rich_help_panel=_QUESTION,
-        ),
+        layer_option("A layer to read, see `seglens layers`; several times for several; 'all' for every block."),
     ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Where to ask: pixel(y, x), box(top, left, bottom, right), predicted(car), truth(car), "
-            "instance(car, largest=1), …, joined by &, | and ~. By default where the class is predicted.",
-            rich_help_panel=_QUESTION,
-        ),
-    ] = None,
-    mask_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--mask", metavar="FILE", help="A mask as region, with --region its part inside.", rich_help_panel=_QUESTION
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Why the class and not this one.", rich_help_panel=_QUESTION),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE|FOLDER",
-            help="True labels; those of a folder are paired with the images by stem.",
-            rich_help_panel=_QUESTION,
-        ),
-    ] = None,
+    region: RegionText = None,
+    mask_file: MaskFile = None,
+    against: Against = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE|FOLDER", help=PAIRED, rich_help_panel=QUESTION)] = None,
     instances: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|FOLDER", help="True instance ids, likewise.", rich_help_panel=_QUESTION),
+        typer.Option(metavar="FILE|FOLDER", help="True instance ids, likewise.", rich_help_panel=QUESTION),
     ] = None,
-    of: Annotated[
-        Of | None,
-        typer.Option(help="What is explained; by default what the method's paper takes.", rich_help_panel=_QUESTION),
-    ] = None,
-    reduce: Annotated[
-        Reduce, typer.Option(help="Mean over the region, or sum as in the papers.", rich_help_panel=_QUESTION)
-    ] = Reduce.mean,
+    of: OfWord = None,
+    reduce: ReduceWord = Reduce.mean,
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER|FILE",
-            help="A folder gets a file for each image; a file, its suffix being its format, holds everything.",
-            rich_help_panel=_RESULT,
-        ),
+        folder_option("A folder gets a file for each image; a file, its suffix being its format, holds everything."),
     ] = FOLDER,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help=f"Formats for a folder, joined by commas: {', '.join(formats())}. By default png.",
-            rich_help_panel=_RESULT,
-            show_default=False,
-        ),
-    ] = None,
+    format: FormatList = None,
     part: PartOption = None,
     within: WithinOption = None,
     percentile: PercentileOption = None,
     shared: SharedOption = False,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Count what it costs, in forward passes.", rich_help_panel=_RESULT)
+        bool, typer.Option("--cost", metavar="", help="Count what it costs, in forward passes.", rich_help_panel=RESULT)
     ] = False,
     json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+    quiet: Quiet = False,
     device: Device = None,
-    precision: Annotated[
-        Precision | None, typer.Option(help="Run the network under autocast.", rich_help_panel=_RUN)
-    ] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Run the network under autocast.")] = None,
     trust: Trust = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
@@ -161,10 +114,11 @@ def explain(
             Given(*g)
             for g in zip(files, paired(files, truth, "truth"), paired(files, instances, "instance ids"), strict=True)
         ]
-        inputs = [p for p in (*files, truth, instances, mask_file, Path(network)) if p is not None]
-        asked_where = " & ".join(([region] if region else []) + ([mask_file.stem] if mask_file else []))
+        inputs = [*files, truth, instances, mask_file, Path(network)]
         display = display_of(part, within, percentile, shared, truth=truth is not None)
-        sink = Sink.of(ResultFolder(out, files, asked_where or None, bool(layer)), format, inputs, display)
+        sink = Sink.of(
+            ResultFolder(out, files, region_words(region, mask_file) or None, bool(layer)), format, inputs, display
+        )
         layers = "all" if layer and "all" in layer else layer
         net = opened(network, trust, constructor, device)
         _check_classes(net, [*labels, against])
@@ -224,18 +178,11 @@ class _Report:
             for line in _lines(outcome.explanations):
                 show.say(line)
             for file in written:
-                show.say(_arrow(file))
+                show.wrote(file.path, file.replaced)
         for failure in outcome.failures:
             text = str(failure.error)
             self._failures.append({"image": str(outcome.given.image), "error": text})
-            # An error may name its file already.
-            show.error(
-                f"{failure.image}: the same."
-                if text in self._told
-                else text
-                if text.startswith(failure.image)
-                else f"{failure.image}: {text}"
-            )
+            show.failure(failure.image, "the same." if text in self._told else text)
             self._told.add(text)
 
     def end(self, file: Written | None, images: int) -> None:
@@ -256,15 +203,11 @@ class _Report:
         if self._quiet:
             return
         if file is not None:
-            show.say(_arrow(file))
+            show.wrote(file.path, file.replaced)
         if (images > 1 and self._done) or self._failures:
             count = f"{self._done} of {images} image{'s' * (images != 1)} explained"
             failed = len({f["image"] for f in self._failures})
             show.say(count + (f", {failed} with errors." if failed else "."))
-
-
-def _arrow(file: Written) -> str:
-    return f"  → {show.place(file.path)}{' (replaced)' if file.replaced else ''}"
 
 
 def _lines(explanations: Sequence[Explanation]) -> list[str]:
@@ -274,7 +217,11 @@ def _lines(explanations: Sequence[Explanation]) -> list[str]:
         cost = f", {e.cost.passes:.2f} F, {e.cost.seconds:.2f} s" if e.cost is not None else ""
         asked = bool(e.channel) or np.isfinite(e.score)
         answer = f": {e.target}, score {show.number(e.score)} ({e.of})" if asked else f", in units of {e.unit}"
-        lines.append(f"  {e.method}{layer}{answer}{cost}")
+        found = ", ".join(f"{name} {value}" for name, value in numbers(e))
+        line = f"  {e.method}{layer}{answer}{cost}"
+        # What the method found besides: the channel that is shown, how complete the map is.
+        one = f"{line}, {found}" if found else line
+        lines += [one] if len(one) <= show.out().width or not found else [line, f"    {found}"]
     if len(explanations) > _LINES:
         lines.append(f"  and {len(explanations) - _LINES} more")
     return lines

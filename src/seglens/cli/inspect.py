@@ -9,12 +9,14 @@ import typer
 from rich.text import Text
 
 from seglens.cli import show
-from seglens.cli.arguments import Constructor, Device, Image, Json, NetworkFile, Trust, opened
+from seglens.cli.arguments import Constructor, Device, Image, Json, NetworkFile, Trust, files_option, opened
+from seglens.cli.files import check_files
 from seglens.cli.options import shown
 from seglens.run.describe import as_toml, colours_of, default_of, described, write_beside
 from seglens.run.found import find_classes
 from seglens.run.layers import layer_tree
 from seglens.run.methods import MethodCard, method_card, method_cards
+from seglens.run.segment import FORMATS, segment
 
 _KINDS = {"bool": "yes or no", "int": "whole number", "float": "number"}
 _BAR = 16  # characters of the longest bar
@@ -23,37 +25,48 @@ _BAR = 16  # characters of the longest bar
 def classes(
     network: NetworkFile,
     image: Image,
+    out: Annotated[
+        list[Path] | None,
+        files_option(
+            "Write the predicted segmentation: .png is a label map in the classes' colours, .npz has the confidence too"
+        ),
+    ] = None,
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
     constructor: Constructor = None,
 ) -> None:
-    """Show what the network found in an image: classes, areas, confidence, instances; of a classifier, its scores."""
+    """Show what the network found in an image: classes, areas, confidence, instances; of a classifier, its scores.
+
+    seglens classes unet.pt2 street.png --out labels.png
+    """
     with show.reported():
+        check_files(out or (), FORMATS, [image, Path(network)])
         net = opened(network, trust, constructor, device)
+        # First, so that a network that labels no pixels is told before anything is printed.
+        predicted = segment(net, image) if out else None
+        written = [] if predicted is None else [predicted.save(path) for path in out or ()]
         found = find_classes(net, image)
         if json:
             show.dump([f.to_dict() for f in found])
             return
         colours = colours_of([f.name for f in sorted(found, key=lambda f: f.index)], net)
         space = any(f.share is not None for f in found)
-        right: dict[str, Any] = {"justify": "right", "no_wrap": True}
-        drawn = show.table(("class", {"overflow": "fold"}), ("number", right))
+        drawn = show.table(("class", {"overflow": "fold"}), ("number", show.RIGHT))
         if space:
-            drawn.add_column("pixels", **right)
+            drawn.add_column("pixels", **show.RIGHT)
             drawn.add_column("share of the image", no_wrap=True)
         scored = any(f.logit is not None for f in found)
         if scored:
-            drawn.add_column("logit", **right)
-        drawn.add_column("confidence" if space else "probability" if scored else "mean", **right)
+            drawn.add_column("logit", **show.RIGHT)
+        drawn.add_column("confidence" if space else "probability" if scored else "mean", **show.RIGHT)
         counted = any(f.instances is not None for f in found)
         if counted and space:
-            drawn.add_column("pieces", **right)
+            drawn.add_column("pieces", **show.RIGHT)
         shown = [f for f in found if f.pixels] if space else found
         largest = max((f.share or 0.0 for f in shown), default=0.0) or 1.0
         for f in shown:
-            swatch = Text("██ ", style="rgb({},{},{})".format(*colours[f.index]))
-            cells: list[str | Text] = [swatch + Text(f.name), str(f.index)]
+            cells: list[str | Text] = [show.swatch(colours[f.index]) + f.name, str(f.index)]
             if space:
                 share = f.share or 0.0
                 cells += [f"{f.pixels:,}", f"{share:6.1%} {'━' * max(1, round(share / largest * _BAR))}"]
@@ -70,15 +83,17 @@ def classes(
             show.say(f"Found nowhere: {', '.join(missing)}.")
         if counted and space:
             show.say("Pieces: connected parts of the prediction; small ones are often noise.", "dim")
+        for path in written:
+            show.wrote(path)
 
 
 def layers(
     network: NetworkFile,
-    image: Annotated[Path | None, typer.Argument(metavar="[IMAGE]", help="Run on this image.")] = None,
+    image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Run on this image.")] = None,
     size: Annotated[
         tuple[int, int] | None, typer.Option(metavar="H W", help="Run on a grey image of this size.")
     ] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="Show this many levels.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show this many levels.")] = None,
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
@@ -101,13 +116,15 @@ def layers(
                 }
             )
             return
-        right: dict[str, Any] = {"justify": "right", "no_wrap": True}
         cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
         drawn = show.table(
-            ("layer", {"overflow": "fold"}), ("type", {**cut, "max_width": 20}), ("output", cut), ("parameters", right)
+            ("layer", {"overflow": "fold"}),
+            ("type", {**cut, "max_width": 20}),
+            ("output", cut),
+            ("parameters", show.RIGHT),
         )
-        drawn.add_column("sees", **right)
-        drawn.add_column("stride", **right)
+        drawn.add_column("sees", **show.RIGHT)
+        drawn.add_column("stride", **show.RIGHT)
         paths = [a.path for a in found]
         for a in found:
             if depth is not None and a.depth > depth:
@@ -138,7 +155,7 @@ def layers(
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One method in full.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One method in full.")] = None,
     json: Json = False,
 ) -> None:
     """List the methods, or show one with its formula and parameters."""
@@ -167,8 +184,8 @@ def methods(
 
 def describe(
     network: NetworkFile,
-    write: Annotated[bool, typer.Option("--write", help="Write it beside the network's file.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the description that is there.")] = False,
+    write: Annotated[bool, typer.Option("--write", metavar="", help="Write it beside the network's file.")] = False,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the description that is there.")] = False,
     json: Json = False,
     device: Device = None,
     trust: Trust = False,

@@ -14,6 +14,7 @@ from seglens.core.method import METHODS, Method
 from seglens.core.parameters import Parameter
 from seglens.run.methods import method_cards
 
+_WIDEST = 72  # characters of a heading that a terminal of 80 columns holds
 _TYPES: dict[str, type] = {"bool": bool, "int": int, "float": float}
 
 
@@ -40,6 +41,20 @@ class MethodOption:
         return kinds.pop() if len(kinds) == 1 else "str"
 
     @property
+    def negative(self) -> str | None:
+        """The flag that says no, for what is yes or no."""
+        return f"--no-{self.flag}" if self.kind == "bool" else None
+
+    @property
+    def panel(self) -> str:
+        """The heading under which the help has it."""
+        return self._all if len(self._all) <= _WIDEST else f"Options of {len(self.takers)} methods"
+
+    @property
+    def _all(self) -> str:
+        return f"Options of {', '.join(self.takers)}"
+
+    @property
     def help(self) -> str:
         """What it does, its choices or bounds, its default; said for each taker where they differ."""
         said: dict[str, list[str]] = {}
@@ -47,36 +62,53 @@ class MethodOption:
             facts = [" | ".join(p.choices)] if p.choices else []
             facts += [str(p.bounds)] if p.bounds is not None else []
             facts += [] if p.default is None else [f"default {shown(p.default)}"]
+            facts += [f"{self.negative} for no"] if self.negative and p.default is True else []
             aside = f" ({'; '.join(facts)})" if facts else ""
             said.setdefault(f"{p.help or p.name}{aside}", []).append(name)
-        if len(said) == 1:
+        if len(said) == 1 and self.panel == self._all:
             return escape(next(iter(said)))
         return escape("; ".join(f"{', '.join(names)}: {text}" for text, names in said.items()))
 
-    def parameter(self) -> inspect.Parameter:
-        """The option as typer reads it from a signature; None where it was not given."""
-        kind = self.kind
-        flags = f"--{self.flag}/--no-{self.flag}" if kind == "bool" else f"--{self.flag}"
+    def parameters(self) -> list[inspect.Parameter]:
+        """The option as typer reads it from a signature; None where it was not given.
+
+        What is yes or no has a second flag for no, which only the help of the first names: a pair side by side is
+        wider than a terminal where the name is long.
+        """
+        metavar = {"bool": "", "int": "N", "float": "X", "choice": "WORD"}.get(self.kind, "TEXT")
         option = typer.Option(
-            flags,
-            help=self.help,
-            metavar={"bool": "", "int": "N", "float": "X", "choice": "WORD"}.get(kind, "TEXT"),
-            rich_help_panel=f"Options of {', '.join(self.takers)}",
-            show_default=False,
+            f"--{self.flag}", help=self.help, metavar=metavar, rich_help_panel=self.panel, show_default=False
         )
-        hint = Annotated[_TYPES.get(kind, str) | None, option]
-        return inspect.Parameter(self.argument, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        given = [self._parameter(self.argument, _TYPES.get(self.kind, str), option)]
+        if self.negative is not None:
+            given.append(self._parameter(f"no_{self.argument}", bool, typer.Option(self.negative, hidden=True)))
+        return given
+
+    def taken(self, given: dict[str, Any]) -> Any:
+        """Its value, taken out of the arguments that were given; None where it was not. Raises typer.BadParameter."""
+        value, no = given.pop(self.argument), given.pop(f"no_{self.argument}", None)
+        if value and no:
+            raise typer.BadParameter(f"--{self.flag} and {self.negative} were both given.")
+        return False if no else value
+
+    @staticmethod
+    def _parameter(name: str, kind: type, option: Any) -> inspect.Parameter:
+        hint = Annotated[kind | None, option]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
 
 
 def method_options(taken: Sequence[str]) -> list[MethodOption]:
-    """The options of all methods but for the layer. A name in `taken` gets the prefix 'method-'."""
+    """The options of all methods but for the layer, those of the same methods together.
+
+    A name in `taken` gets the prefix 'method-'.
+    """
     takers: dict[str, dict[str, Parameter]] = {}
     for card in method_cards():
         for p in card.parameters:
             if p.name != "layer":
                 takers.setdefault(p.name, {})[card.name] = p
     options: list[MethodOption] = []
-    for field, by_method in sorted(takers.items()):
+    for field, by_method in sorted(takers.items(), key=lambda taker: (list(taker[1]), taker[0])):
         flag = field.replace("_", "-")
         options.append(MethodOption(field, f"method-{flag}" if flag in taken else flag, by_method))
     return options
@@ -89,13 +121,13 @@ def with_method_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def widened(**given: Any) -> None:
-        settings = {o: v for o in options if (v := given.pop(o.argument)) is not None}
+        settings = {o: v for o in options if (v := o.taken(given)) is not None}
         command(**given, settings=settings)
 
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     del widened.__wrapped__
     widened.__annotations__ = {}
-    widened.__signature__ = inspect.Signature([*own, *(o.parameter() for o in options)])  # pyright: ignore[reportAttributeAccessIssue]
+    widened.__signature__ = inspect.Signature([*own, *(p for o in options for p in o.parameters())])  # pyright: ignore[reportAttributeAccessIssue]
     return widened
 
 

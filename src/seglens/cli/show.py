@@ -23,6 +23,9 @@ from seglens.core.errors import SeglensError, SeglensWarning
 TRACEBACK = "SEGLENS_TRACEBACK"
 """Environment variable: set to 1, errors come with their traceback."""
 
+RIGHT: dict[str, Any] = {"justify": "right", "no_wrap": True}
+"""A column of numbers."""
+
 _NARROW = 20  # columns below which wrapping would do harm
 
 
@@ -62,6 +65,11 @@ def error(text: str) -> None:
 def warning(text: str) -> None:
     """A warning on one line."""
     say(f"Warning: {' '.join(text.split())}", "yellow", console=err())
+
+
+def failure(image: str, text: str) -> None:
+    """The error of one image among several, with its name, which the text may have already."""
+    error(text if text.startswith(image) else f"{image}: {text}")
 
 
 @contextmanager
@@ -182,6 +190,11 @@ def table(*columns: tuple[str, dict[str, Any]]) -> Table:
     return drawn
 
 
+def swatch(colour: tuple[int, int, int]) -> Text:
+    """A class's colour, to stand before its name."""
+    return Text("██ ", style="rgb({},{},{})".format(*colour))
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """A number for readers; a dash for none."""
     if value is None or not math.isfinite(value):
@@ -195,3 +208,8 @@ def place(path: Path) -> str:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def wrote(path: Path, replaced: bool = False) -> None:
+    """That a file was written."""
+    say(f"  → {place(path)}{' (replaced)' if replaced else ''}")

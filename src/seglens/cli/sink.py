@@ -6,10 +6,10 @@ from pathlib import Path
 
 import typer
 
+from seglens.cli.files import is_file, suffixes_of
 from seglens.core.display import Display
-from seglens.core.errors import NameNotFoundError
 from seglens.core.explanation import Explanation, save
-from seglens.run.results import ResultFolder, Written, check_format
+from seglens.run.results import ResultFolder, Written
 from seglens.run.several import Outcome
 
 
@@ -28,7 +28,7 @@ class Sink:
         cls,
         folder: ResultFolder,
         format: str | None,
-        inputs: Sequence[Path],
+        inputs: Sequence[Path | None],
         display: Display | None,
     ) -> "Sink":
         """From --out, which may be meant as a file.
@@ -36,25 +36,9 @@ class Sink:
         Raises typer.BadParameter for what cannot be written, would replace an input, or is not drawn and has a display.
         """
         out = folder.path
-        suffix = out.suffix.lstrip(".").lower()
-        if suffix and not out.is_dir():
-            try:
-                check_format(suffix)
-            except NameNotFoundError as unknown:
-                raise typer.BadParameter(
-                    f"{unknown}\n  A folder's name has no suffix.", param_hint="--out"
-                ) from unknown
-            if format is not None:
-                raise typer.BadParameter(f"{out.name} tells the format already.", param_hint="--format")
-            if out.absolute() in {p.absolute() for p in inputs}:
-                raise typer.BadParameter(f"{out} is one of the inputs and would be replaced.", param_hint="--out")
-            return cls(None, out, _drawn((suffix,), display), display)
-        try:
-            suffixes = tuple(dict.fromkeys(check_format(name) for name in (format or "png").split(",")))
-        except NameNotFoundError as unknown:
-            raise typer.BadParameter(str(unknown), param_hint="--format") from unknown
-        if out.exists() and not out.is_dir():
-            raise typer.BadParameter(f"{out} is a file, not a folder.", param_hint="--out")
+        suffixes = suffixes_of(out, format, inputs)
+        if is_file(out):
+            return cls(None, out, _drawn(suffixes, display), display)
         # Raw values first: they are kept even where a picture cannot be drawn.
         suffixes = tuple(sorted(suffixes, key=lambda s: s != "npz"))
         return cls(folder, None, _drawn(suffixes, display), display)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from seglens.core.classes import ClassTable
 from seglens.core.explanation import Explanation, Explanations
 from seglens.core.frame import Frame, resize
+from seglens.core.saving import suffix_of, write_arrays
 from seglens.core.targets import Target
 from seglens.methods.activation import UNIT, Activation
 from seglens.run.questions import times
 from seglens.viz import words
-from seglens.viz.contact import Contact, Tile
-from seglens.viz.contact_writers import FORMATS, write_contact
+from seglens.viz.contact.sheet import Contact, Tile
+from seglens.viz.contact.writers import FORMATS, write_contact
 
 Order = Literal["contribution", "size", "index"]
 ORDERS: tuple[Order, ...] = ("contribution", "size", "index")
@@ -99,8 +100,7 @@ class Activations:
         Raises NameNotFoundError for another suffix.
         """
         path = Path(path)
-        if path.suffix.lower() == ".npz":
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if suffix_of(path, SUFFIXES) == "npz":
             self._write_raw(path)
             return [path]
         return write_contact(self._contact(shared), path)
@@ -143,11 +143,7 @@ class Activations:
         head = {name: getattr(self, name) for name in (*plain, "provenance")}
         head["score"] = None if self.score != self.score else self.score
         arrays["head"] = np.array(json.dumps(head))
-        # Written beside and moved, so that an interrupted save never leaves half a file under the name.
-        beside = path.with_name(path.name + ".part")
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
-        beside.replace(path)
+        write_arrays(arrays, path)
 
     def _contact(self, shared: bool) -> Contact:
         maps, image, region = self.maps, self.image, self.region

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +38,10 @@ from seglens.run.questions import (
     open_network,
     targets_for,
 )
+from seglens.viz.comparison.writers import FORMATS, write_comparison
+
+for _suffix in FORMATS:
+    COMPARISON_WRITERS.add(_suffix, write_comparison)
 
 METHODS_COMPARED = ("grad-cam", "hires-cam", "saliency", "input-x-gradient", "guided-backprop")
 """One of each family: a layer averaged over space, the same layer place by place, the gradient, the gradient with the
@@ -243,20 +246,3 @@ def _say(kind: type[SeglensWarning], text: str) -> None:
 
 def _with_notes(made: Comparison, notes: Sequence[str]) -> Comparison:
     return replace(made, notes=tuple(notes))
-
-
-@COMPARISON_WRITERS.register("html")
-def _write_page(made: Comparison, path: Path) -> None:
-    # Imported when used: drawing comes with an extra.
-    from seglens.viz.comparison_page import write_comparison_page
-
-    write_comparison_page(made, path)
-
-
-@COMPARISON_WRITERS.register("png")
-@COMPARISON_WRITERS.register("svg")
-@COMPARISON_WRITERS.register("pdf")
-def _write_figure(made: Comparison, path: Path) -> None:
-    from seglens.viz.comparison import write_comparison
-
-    write_comparison(made, path)

@@ -1,6 +1,5 @@
 """Where a network is wrong in one image: pixels class by class, and confused regions ranked by area."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -11,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglens.core.classes import ClassTable
-from seglens.core.errors import NameNotFoundError, missing_extra
+from seglens.core.saving import as_json, suffix_of, write_text
 from seglens.core.view import Region
+from seglens.viz.media.files import FIGURES, drawing, write_drawn
 
-FORMATS = ("png", "svg", "pdf", "json")
+FORMATS = (*FIGURES, "json")
 """Suffixes that an error map can be saved with."""
 
 OUTLINED = 8
@@ -169,23 +169,12 @@ class ErrorMap:
         Raises NameNotFoundError for another suffix, ClassNotFoundError.
         """
         path = Path(path)
-        suffix = path.suffix.lstrip(".").lower()
-        if suffix not in FORMATS:
-            raise NameNotFoundError(
-                f"cannot tell from {path.name!r} what to write: give a suffix of {', '.join(f'.{f}' for f in FORMATS)}."
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if suffix == "json":
-            text = json.dumps(self.to_dict(label), indent=2, ensure_ascii=False, allow_nan=False)
-            path.write_text(text, encoding="utf-8")
+        if suffix_of(path, FORMATS) == "json":
+            write_text(as_json(self.to_dict(label)), path)
             return path
-        try:
-            from seglens.viz.drawn import write_drawn
-            from seglens.viz.mistakes import Numbered, errors_figure
-        except ImportError as absent:
-            if (absent.name or "").split(".")[0] != "matplotlib":
-                raise
-            raise missing_extra("matplotlib", "image", "drawing an error map") from absent
+        with drawing("drawing an error map"):
+            from seglens.viz.evaluation.error_map import Numbered, errors_figure
+
         chosen = self.with_class(label)
         status = self._all_wrong() if label is None else self.of(label).status
         numbered = [

@@ -1,10 +1,9 @@
 """What evaluating a network found: the confusion matrix, scores by class, by image and overall, and what failed."""
 
 import csv
-import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglens.core.classes import ClassTable
-from seglens.core.errors import NameNotFoundError, ParameterError, missing_extra
+from seglens.core.errors import ParameterError
+from seglens.core.saving import as_json, finite, suffix_of, write_text
 from seglens.metrics import OVERALL, By, Confusion, Tallies, mean_defined
 from seglens.run.explain import Failure
+from seglens.viz.evaluation.page import evaluation_page
+from seglens.viz.media.files import FIGURES, drawing, write_drawn
 
-FORMATS = ("png", "svg", "pdf", "html", "csv", "json")
+FORMATS = (*FIGURES, "html", "csv", "json")
 """Suffixes that an evaluation can be saved with."""
 
 
@@ -57,7 +59,7 @@ class ImageScores:
     def to_dict(self) -> dict[str, Any]:
         """Plain form; NaN becomes None."""
         t = self.tallies
-        return _plain(
+        return finite(
             {
                 "image": self.image,
                 "pixels": t.pixels,
@@ -135,7 +137,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, stable for --json; NaN becomes None."""
-        return _plain(
+        return finite(
             {
                 "network": self.network,
                 "overall": self.overall,
@@ -160,52 +162,36 @@ class Evaluation:
         Raises NameNotFoundError for another suffix, ParameterError for a picture of independent labels.
         """
         path = Path(path)
-        suffix = path.suffix.lstrip(".").lower()
-        if suffix not in FORMATS:
-            raise NameNotFoundError(
-                f"cannot tell from {path.name!r} what to write: give a suffix of {', '.join(f'.{f}' for f in FORMATS)}."
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writers: dict[str, Callable[[Path, By | None], None]] = {
-            "csv": self._write_csv,
-            "json": self._write_json,
-            "html": self._write_page,
-        }
-        writers.get(suffix, self._write_figure)(path, normalise)
+        suffix = suffix_of(path, FORMATS)
+        if suffix in FIGURES:
+            self._draw(path, normalise)
+        elif suffix == "html":
+            counts = None if self.confusion is None else self.confusion.counts
+            cells = self._cells(normalise)
+            write_text(evaluation_page(self.to_dict(), self.classes, counts, cells, self.describe(normalise)), path)
+        else:
+            write_text(self._table() if suffix == "csv" else as_json(self.to_dict()), path)
         return path
 
-    def _write_csv(self, path: Path, _: By | None) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            rows = [_plain(asdict(c)) for c in self.per_class]
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    def _table(self) -> str:
+        """CSV of the scores of each class."""
+        rows = [finite(asdict(c)) for c in self.per_class]
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
 
-    def _write_json(self, path: Path, _: By | None) -> None:
-        path.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-
-    def _write_page(self, path: Path, normalise: By | None) -> None:
-        # Here, not above: what only counts needs no pictures.
-        from seglens.viz.evaluation_page import evaluation_page
-
-        counts = None if self.confusion is None else self.confusion.counts
-        text = evaluation_page(self.to_dict(), self.classes, counts, self._cells(normalise), self.describe(normalise))
-        path.write_text(text, encoding="utf-8")
-
-    def _write_figure(self, path: Path, normalise: By | None) -> None:
+    def _draw(self, path: Path, normalise: By | None) -> None:
         cells = self._cells(normalise)
         if self.confusion is None or cells is None:
             raise ParameterError(
                 f"the labels of {self.network} are independent, so there is no confusion matrix to draw.\n"
                 "  Save the scores of each class as .csv, .json or .html."
             )
-        try:
-            from seglens.viz.confusion import confusion_figure
-            from seglens.viz.drawn import write_drawn
-        except ImportError as absent:
-            if (absent.name or "").split(".")[0] != "matplotlib":
-                raise
-            raise missing_extra("matplotlib", "image", "drawing a confusion matrix") from absent
+        with drawing("drawing a confusion matrix"):
+            from seglens.viz.evaluation.confusion import confusion_figure
+
         facts = [self.network, _images(len(self.images)), *self._said()]
         write_drawn(confusion_figure(self.confusion.counts, cells, self.classes, self.describe(normalise), facts), path)
 
@@ -235,11 +221,3 @@ class Evaluation:
 
 def _images(n: int) -> str:
     return f"{n} image{'s' * (n != 1)}"
-
-
-def _plain(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {str(k): _plain(v) for k, v in values.items()}
-    if isinstance(values, list):
-        return [_plain(v) for v in values]
-    return None if isinstance(values, float) and not math.isfinite(values) else values

@@ -11,6 +11,7 @@ from seglens.core.images import Source
 from seglens.core.masks import components
 from seglens.core.network import upsampled
 from seglens.run.questions import NetworkSource, forward, make_case, open_network
+from seglens.run.segment import class_masks
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def find_classes(network: NetworkSource, image: Source, *, device: str | torch.d
     p = net.scores(y, "probabilities")[0]
     inside = case.frame.valid(y.device)
     found = []
-    for i, name in enumerate(table.names):
-        mask = net.members(y, i)[0] & inside
+    for i, (name, predicted) in enumerate(zip(table.names, class_masks(net, y), strict=True)):
+        mask = predicted & inside
         pictured = case.frame.labels_to_original(mask)
         area = int(pictured.sum())
         found.append(

@@ -15,6 +15,7 @@ from seglens.run.error_map import ConfusedRegion, ErrorMap
 from seglens.run.evaluate import check_segments, read_truth
 from seglens.run.explain import provenance
 from seglens.run.questions import NetworkSource, forward, make_case, noted, open_network, times
+from seglens.run.segment import class_masks
 
 
 def find_errors(
@@ -55,9 +56,7 @@ def find_errors(
         )
     y = upsampled(net, y, frame.grid)
     flat = net.labels(y)
-    # Read off the labels where each pixel has one: `members` would look for the largest score once for each class.
-    members = (net.members(y, c) if flat is None else flat == c for c in range(len(table)))
-    inside = torch.stack([m[0] for m in members]).cpu()
+    inside = torch.stack(list(class_masks(net, y))).cpu()
     true = frame.to_grid(labels, 0 if ignore is None else ignore)
     known = frame.valid()
     known = known if ignore is None else known & (true != ignore)
