@@ -57,7 +57,7 @@ NEUROSCOPE = {
     ],
     "the axes of the confusion matrix are labelled the other way round": [
         "metrics/test_confusion.py::test_by_hand_rows_are_the_truth_and_columns_the_prediction",
-        "viz/test_confusion_figure.py::test_what_was_taken_for_what_stands_in_the_row_of_the_truth",
+        "viz/evaluation/test_confusion_figure.py::test_what_was_taken_for_what_stands_in_the_row_of_the_truth",
     ],
     "a class that the truth lacks spoils the confusion matrix": [
         "metrics/test_confusion.py::test_a_class_that_occurs_nowhere_is_undefined_and_in_no_mean",

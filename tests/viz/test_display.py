@@ -319,7 +319,7 @@ def test_every_kind_can_be_shown_in_part(kind, display):
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (500, 3), (2, 2)])
 def test_labels_on_small_and_narrow_pictures_stay_on_the_page(shape):
-    from test_figures import overlaps
+    from reading import overlaps
 
     e = made(shape, label=1, prediction=np.zeros(shape, int), classes=ClassTable(("a", "a rider of some length")))
     display = Display(within="prediction")

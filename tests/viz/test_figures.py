@@ -1,36 +1,11 @@
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from reading import drawn, overlaps, said
 
 from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.viz import figure, grid
-from seglens.viz._sheet import width_of, wrapped
-
-
-def drawn(fig):
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    return canvas.get_renderer()
-
-
-def said(fig):
-    return [artist.get_text() for artist in fig.findobj(matplotlib.text.Text) if artist.get_text()]
-
-
-def overlaps(fig):
-    """Pairs of texts that touch, and texts that leave the page."""
-    renderer = drawn(fig)
-    page = fig.bbox
-    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in fig.findobj(matplotlib.text.Text) if t.get_text()]
-    out = [t for t, b in boxes if b.x0 < 0 or b.y0 < 0 or b.x1 > page.x1 + 1 or b.y1 > page.y1 + 1]
-    for i, (text, a) in enumerate(boxes):
-        for other, b in boxes[i + 1 :]:
-            x, y = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-            if x > 0 and y > 1:
-                out.append(f"{text} | {other}")
-    return out
 
 
 def test_no_text_overlaps_or_is_cut(case):
@@ -99,14 +74,3 @@ def test_pyplot_knows_nothing_of_it(make):
     figure(make())
     grid([make(), make()])
     assert pyplot.get_fignums() == []
-
-
-def test_wrapping_keeps_to_the_width_and_loses_nothing():
-    text = "a few words, then " + "verylongword" * 20 + " and an end"
-    lines = wrapped(text, 8, 1.5)
-    assert max(width_of(line, 8) for line in lines) <= 1.5
-    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    short = wrapped(text, 8, 1.5, lines=2)
-    assert len(short) == 2
-    assert short[-1].endswith("…")
-    assert wrapped("", 8, 1.5) == []

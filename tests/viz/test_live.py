@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import Reader
+from reading import Reader
 from viz_cases import made
 
 from seglens.core.display import Display

@@ -78,12 +78,9 @@ def test_another_suffix(make, tmp_path):
 
 
 def test_without_matplotlib_the_install_line_is_given(make, tmp_path, monkeypatch):
-    import seglens.viz
-
     for name in [n for n in sys.modules if n.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("figures", "_sheet"):
+    for name in ("figures", "media.sheet", "media.legend"):
         monkeypatch.delitem(sys.modules, f"seglens.viz.{name}", raising=False)
-        monkeypatch.delattr(seglens.viz, name, raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'seglens\[image\]'"):
         write_figure([make()], tmp_path / "why.png")

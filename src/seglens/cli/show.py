@@ -1,16 +1,15 @@
 """What a terminal shows: tidy errors and warnings on stderr, tables and JSON on stdout."""
 
-import json
 import math
 import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from errno import EPIPE
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seglens.core.errors import SeglensError, SeglensWarning
+from seglens.core.saving import as_json
 
 TRACEBACK = "SEGLENS_TRACEBACK"
 """Environment variable: set to 1, errors come with their traceback."""
@@ -167,19 +167,7 @@ class Steps:
 
 def dump(value: Any) -> None:
     """JSON on stdout. NaN and infinities, which JSON lacks, are null."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in cast("Sequence[Any]", value)]
-    return value
+    sys.stdout.write(as_json(value) + "\n")
 
 
 def table(*columns: tuple[str, dict[str, Any]]) -> Table:

@@ -1,19 +1,19 @@
 """A finished comparison: several methods asked one question of one image, and how far they agree."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seglens.core.errors import MissingExtraError, NameNotFoundError
+from seglens.core.errors import NameNotFoundError
 from seglens.core.explanation import Explanation, Explanations, save
 from seglens.core.regions import mask
 from seglens.core.registry import Registry
+from seglens.core.saving import as_json, suffix_of, write_text
 from seglens.core.view import Region
 
 LEVEL = 0.05
@@ -28,6 +28,7 @@ SAME = 0.99
 
 ComparisonWriter = Callable[["Comparison", Path], None]
 COMPARISON_WRITERS: Registry[ComparisonWriter] = Registry("file type", "seglens.comparison_writers")
+"""What draws a comparison, by suffix; `run.compare`, which makes comparisons, brings what `viz` has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,31 +258,14 @@ class Comparison:
         Raises NameNotFoundError for another suffix, MissingExtraError.
         """
         path = Path(path)
-        suffix = path.suffix.lstrip(".").lower()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        suffix = suffix_of(path, ("npz", "json", *COMPARISON_WRITERS))
         if suffix == "npz":
             return save(self.as_explanations(), path)
         if suffix == "json":
-            beside = path.with_name(path.name + ".part")
-            beside.write_text(
-                json.dumps(_finite(self.to_dict()), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-            return beside.replace(path)
-        if suffix not in COMPARISON_WRITERS:
-            raise NameNotFoundError(
-                f"cannot tell from {path.name!r} what to write: give a suffix of .npz, .json, "
-                + ", ".join(f".{name}" for name in COMPARISON_WRITERS)
-                + "."
-            )
-        try:
+            write_text(as_json(self.to_dict()) + "\n", path)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             COMPARISON_WRITERS[suffix](self, path)
-        except MissingExtraError:
-            raise
-        except ImportError as absent:
-            raise MissingExtraError(
-                f"writing .{suffix} needs {absent.name}, which is not installed.\n"
-                "  It comes with: pip install 'seglens[image]'. Numbers can be saved as .json and .npz without it."
-            ) from absent
         return path
 
     def to_dict(self) -> dict[str, Any]:
@@ -322,14 +306,3 @@ class Comparison:
 
     def __str__(self) -> str:
         return f"Comparison of {', '.join(self.labels)}: {self.target}"
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinities, which JSON lacks, as null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in cast("Sequence[Any]", value)]
-    return value

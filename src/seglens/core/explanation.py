@@ -14,6 +14,7 @@ from seglens.core.cost import Cost
 from seglens.core.display import Display
 from seglens.core.errors import MissingExtraError, NameNotFoundError, ParameterError, SeglensError
 from seglens.core.registry import Registry
+from seglens.core.saving import suffix_of, write_arrays
 
 FORMAT = 1
 """Version of the saved form; a file of a later one is refused with a clear error."""
@@ -137,7 +138,7 @@ def save(explanations: Sequence[Explanation], path: str | Path, display: Display
     them, or with .npz, which keeps raw values whatever is shown.
     """
     path = Path(path)
-    suffix = path.suffix.lstrip(".").lower()
+    suffix = suffix_of(path, ("npz", *WRITERS))
     if suffix == "npz" and display is not None:
         raise ParameterError(
             "a display concerns pictures, and .npz keeps every raw value.\n"
@@ -147,12 +148,6 @@ def save(explanations: Sequence[Explanation], path: str | Path, display: Display
     if suffix == "npz":
         _write_raw(explanations, path)
         return path
-    if suffix not in WRITERS:
-        raise NameNotFoundError(
-            f"cannot tell from {path.name!r} what to write: give a suffix of .npz, "
-            + ", ".join(f".{name}" for name in WRITERS)
-            + "."
-        )
     try:
         writer = WRITERS[suffix]
     except ImportError as absent:
@@ -194,11 +189,7 @@ def _write_raw(explanations: Sequence[Explanation], path: Path) -> None:
         head["cost"] = None if e.cost is None else [e.cost.flops, e.cost.forward, e.cost.seconds, e.cost.peak_bytes]
         heads.append(head)
     text = json.dumps({"format": FORMAT, "explanations": heads})
-    # Written beside and moved, so that an interrupted save never leaves half a file under the name.
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        np.savez_compressed(file, **{"seglens": np.array(text), **arrays})  # pyright: ignore[reportArgumentType]
-    beside.replace(path)
+    write_arrays({"seglens": np.array(text), **arrays}, path)
 
 
 def open_explanations(path: str | Path) -> Explanation | Explanations:

@@ -17,7 +17,7 @@ from seglens.core.targets import Target
 from seglens.methods.activation import UNIT, Activation
 from seglens.run.questions import times
 from seglens.viz import words
-from seglens.viz.contact.sheet import Contact, Tile
+from seglens.viz.contact.content import Contact, Tile
 from seglens.viz.contact.writers import FORMATS, write_contact
 
 Order = Literal["contribution", "size", "index"]

@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from seglens.core.classes import ClassTable
-from seglens.core.errors import NameNotFoundError, ParameterError
+from seglens.core.errors import ParameterError
 from seglens.core.images import Source
 from seglens.core.network import Network, upsampled
+from seglens.core.saving import suffix_of, whole, write_arrays
 from seglens.run.explain import provenance
 from seglens.run.questions import NetworkSource, forward, make_case, noted, open_network
 from seglens.viz.colours import class_colours
@@ -67,21 +68,13 @@ class Segmentation:
         which overlap, a volume, or more than 65536 classes.
         """
         path = Path(path)
-        suffix = path.suffix.lstrip(".").lower()
-        if suffix not in FORMATS:
-            raise NameNotFoundError(
-                f"cannot tell from {path.name!r} what to write: give a suffix of {', '.join(f'.{f}' for f in FORMATS)}."
-            )
-        picture = self._picture() if suffix == "png" else None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside and moved, so that an interrupted save never leaves half a file under the name.
-        beside = path.with_name(path.name + ".part")
-        with beside.open("wb") as file:
-            if picture is not None:
-                picture.save(file, "PNG")
-            else:
-                np.savez_compressed(file, **self._arrays())  # pyright: ignore[reportArgumentType]
-        beside.replace(path)
+        suffix = suffix_of(path, FORMATS)
+        if suffix == "npz":
+            write_arrays(self._arrays(), path)
+            return path
+        picture = self._picture()
+        with whole(path) as file:
+            picture.save(file, "PNG")
         return path
 
     def _picture(self) -> Image.Image:

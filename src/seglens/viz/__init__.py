@@ -1,7 +1,8 @@
-"""Explanations to pictures: overlays, figures for papers, a page for the browser.
+"""Results to pictures: overlays, figures for papers, pages for the browser.
 
-Sees explanations only, never a network. matplotlib is imported when a figure is asked for; overlays
-and pages do without it.
+Sees results only, never a network. The files here draw explanations; `contact`, `comparison` and `evaluation` draw
+what their names say, and `media` holds what all figures and pages are made of and written by. matplotlib is imported
+when a figure is asked for; overlays and pages do without it.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -8,22 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seglens.core.classes import ClassTable
 from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation
 from seglens.viz import words
-from seglens.viz._sheet import LINE, QUIET, Sheet, width_of, wrapped
 from seglens.viz.arrange import Arrangement, arrange
-from seglens.viz.colours import OTHER, class_colours
 from seglens.viz.display import DEFAULT, Shown, painted, shared_scale, show
+from seglens.viz.media.legend import class_legend
+from seglens.viz.media.sheet import GAP, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, width_of, wrapped
 from seglens.viz.outline import edges
-from seglens.viz.picture import Scale, colour, label_pictures, labels_picture, occurring, table_of
+from seglens.viz.picture import Scale, colour, label_pictures, labels_picture, table_of
 
-_MARGIN, _GAP = 0.2, 0.28  # inches
-_SMALL, _TEXT, _TITLE = 7.0, 8.0, 11.0  # points
 _BAR = 0.09
-_LEGEND = 14  # classes named; the rest are counted
 _Draw = Callable[[Sheet, float, float, float], float]
 
 
@@ -59,40 +55,40 @@ def figure(explanation: Explanation, display: Display = DEFAULT) -> Figure:
         ("Image", colour(e.image), lambda s, x, y, w: _region_key(s, x, y, w, explanation))
     ]
     for name, labels in label_pictures(e).items():
-        panels.append((name, labels_picture(labels, classes), partial(_class_key, labels=labels, classes=classes)))
+        panels.append((name, labels_picture(labels, classes), partial(class_legend, labels=labels, classes=classes)))
     panels.append(("Explanation", painted(shown), lambda s, x, y, w: _bar(s, x, y, w, scale, e.unit)))
 
     box = _Box.of(e.map.shape, 3.3, 3.6)
     column = max(box.width, 2.3)
     across = {4: 2}.get(len(panels), min(len(panels), 3))
-    inner = across * column + (across - 1) * _GAP
-    sheet = Sheet(max(inner, 5.2) + 2 * _MARGIN)
-    wide = sheet.width - 2 * _MARGIN
+    inner = across * column + (across - 1) * GAP
+    sheet = Sheet(max(inner, 5.2) + 2 * MARGIN)
+    wide = sheet.width - 2 * MARGIN
 
-    y = sheet.paragraph(_MARGIN, _MARGIN, words.heading(e), wide, _TITLE, bold=True)
-    y = sheet.paragraph(_MARGIN, y, "  ·  ".join(words.facts(explanation, z)), wide, _TEXT)
+    y = sheet.paragraph(MARGIN, MARGIN, words.heading(e), wide, TITLE, bold=True)
+    y = sheet.paragraph(MARGIN, y, "  ·  ".join(words.facts(explanation, z)), wide, TEXT)
     found = "  ·  ".join(f"{name} {value}" for name, value in words.numbers(e))
-    y = sheet.paragraph(_MARGIN, y, found, wide, _SMALL, lines=2)
+    y = sheet.paragraph(MARGIN, y, found, wide, SMALL, lines=2)
     fields = "  ·  ".join(f"{name} = {value}" for name, value in words.settings(e))
-    y = sheet.paragraph(_MARGIN, y, fields, wide, _SMALL, lines=3, colour=QUIET)
+    y = sheet.paragraph(MARGIN, y, fields, wide, SMALL, lines=3, colour=QUIET)
     top = below = deepest = y
     for i, (name, picture, key) in enumerate(panels):
         if i % across == 0:
             top = deepest + 0.14
-            below = top + _SMALL * LINE / 72 + 0.04
+            below = top + SMALL * LINE / 72 + 0.04
             deepest = below + box.height
-        x = _MARGIN + i % across * (column + _GAP)
-        sheet.text(x, top, wrapped(name, _SMALL, column, 1, bold=True)[0], _SMALL, bold=True, colour=QUIET)
+        x = MARGIN + i % across * (column + GAP)
+        sheet.text(x, top, wrapped(name, SMALL, column, 1, bold=True)[0], SMALL, bold=True, colour=QUIET)
         sheet.picture(x, below, box.width, box.height, picture, line)
         deepest = max(deepest, key(sheet, x, below + box.height + 0.09, column))
         if i == len(panels) - 1 and (said := words.state(shown)):
-            _plate(sheet, x, below, box, column, said, _SMALL)
+            _plate(sheet, x, below, box, column, said, SMALL)
     said = words.choice(display, words.label(e), shown.inside) + words.beyond(shown) + words.remarks(shown)
     if not box.true:
         said.append(f"Pixels are stretched to be seen: the image is {e.map.shape[0]} × {e.map.shape[1]}.")
     if explanation.cost is not None:
         said.append(f"Cost: {explanation.cost}.")
-    return sheet.figure(_footer(sheet, deepest + 0.06, wide, said) + _MARGIN)
+    return sheet.figure(_footer(sheet, deepest + 0.06, wide, said) + MARGIN)
 
 
 def grid(explanations: Sequence[Explanation], display: Display = DEFAULT) -> Figure:
@@ -116,23 +112,23 @@ def grid(explanations: Sequence[Explanation], display: Display = DEFAULT) -> Fig
     boxes = [_Box.of(shape, 2.2, height) for shape in shapes]
     column = max(1.5, *(b.width for b in boxes))
     columns = plan.columns
-    inner = columns * column + (columns - 1) * _GAP
-    sheet = Sheet(max(inner, 4.4) + 2 * _MARGIN)
-    wide = sheet.width - 2 * _MARGIN
+    inner = columns * column + (columns - 1) * GAP
+    sheet = Sheet(max(inner, 4.4) + 2 * MARGIN)
+    wide = sheet.width - 2 * MARGIN
 
-    y = sheet.paragraph(_MARGIN, _MARGIN, plan.title, wide, _TITLE, bold=True)
-    y = sheet.paragraph(_MARGIN, y, plan.subtitle, wide, _TEXT) + 0.12
+    y = sheet.paragraph(MARGIN, MARGIN, plan.title, wide, TITLE, bold=True)
+    y = sheet.paragraph(MARGIN, y, plan.subtitle, wide, TEXT) + 0.12
     for row, heading in zip(plan.rows, plan.headings, strict=True):
-        y = sheet.paragraph(_MARGIN, y, heading, wide, _TEXT, bold=True) + (0.03 if heading else 0)
-        captions = [wrapped(c.caption, _SMALL, column, 3, bold=True) if c else [] for c in row]
-        start = y + max(map(len, captions)) * _SMALL * LINE / 72 + 0.04
+        y = sheet.paragraph(MARGIN, y, heading, wide, TEXT, bold=True) + (0.03 if heading else 0)
+        captions = [wrapped(c.caption, SMALL, column, 3, bold=True) if c else [] for c in row]
+        start = y + max(map(len, captions)) * SMALL * LINE / 72 + 0.04
         bottom = start
         for i, (cell, caption) in enumerate(zip(row, captions, strict=True)):
             if cell is None:
                 continue
-            x, at = _MARGIN + i * (column + _GAP), y
+            x, at = MARGIN + i * (column + GAP), y
             for text in caption:
-                at = sheet.text(x, at, text, _SMALL, bold=True, colour=QUIET)
+                at = sheet.text(x, at, text, SMALL, bold=True, colour=QUIET)
             shown = several[cell.index]
             e, z, scale = shown.flat, shown.z, shown.scale
             box = boxes[cell.index]
@@ -147,14 +143,14 @@ def grid(explanations: Sequence[Explanation], display: Display = DEFAULT) -> Fig
                 told = [f"score {words.number(e.score)}"] if words.asks(e) else []
                 told += [f"slice {z}"] if z is not None else []
                 told += [f"greatest {words.number(scale.largest)}"] if scale and scale.clipped else []
-                at = sheet.paragraph(x, at, ", ".join(told), column, _SMALL, lines=2, colour=QUIET)
+                at = sheet.paragraph(x, at, ", ".join(told), column, SMALL, lines=2, colour=QUIET)
             bottom = max(bottom, at)
         y = bottom + 0.16
     said = ["All maps share one scale."] if display.shared and len(explanations) > 1 else []
     labels = {words.label(e) for e in explanations}
     name = labels.pop() if len(labels) == 1 else "the class asked about"
     said += words.choice(display, name) + _notes(several, plan)
-    return sheet.figure(_footer(sheet, y - 0.06, wide, said) + _MARGIN)
+    return sheet.figure(_footer(sheet, y - 0.06, wide, said) + MARGIN)
 
 
 def _notes(several: Sequence[Shown], plan: Arrangement) -> list[str]:
@@ -176,7 +172,7 @@ def _footer(sheet: Sheet, y: float, width: float, said: list[str]) -> float:
     if said:
         y += 0.06
     for remark in said:
-        y = sheet.paragraph(_MARGIN, y, remark, width, _SMALL, lines=4, colour=QUIET)
+        y = sheet.paragraph(MARGIN, y, remark, width, SMALL, lines=4, colour=QUIET)
     return y
 
 
@@ -191,7 +187,7 @@ def _bar(
 ) -> float:
     """Colour bar with its ends and zero in numbers and the unit below. Returns the y below it."""
     if scale is None:
-        return sheet.text(x, y, f"no colour scale ({unit})", _SMALL, colour=QUIET)
+        return sheet.text(x, y, f"no colour scale ({unit})", SMALL, colour=QUIET)
     room = max(room or width, width)
     width = max(width, min(room, 1.2))
     tips = (scale.clipped and scale.low < 0, scale.clipped and scale.high > 0)
@@ -199,20 +195,20 @@ def _bar(
     left, right = x + tip * tips[0], x + width - tip * tips[1]
     sheet.bar(left, y, right - left, _BAR, scale.colours, tips)
     y += _BAR + 0.03
-    below = sheet.text(left, y, words.number(scale.low), _SMALL)
-    sheet.text(right, y, words.number(scale.high), _SMALL, align="right")
+    below = sheet.text(left, y, words.number(scale.low), SMALL)
+    sheet.text(right, y, words.number(scale.high), SMALL, align="right")
     if scale.diverging:
-        sheet.text((left + right) / 2, y, "0", _SMALL, align="center")
-    return sheet.paragraph(x, below, unit, room, _SMALL, lines=2, colour=QUIET)
+        sheet.text((left + right) / 2, y, "0", SMALL, align="center")
+    return sheet.paragraph(x, below, unit, room, SMALL, lines=2, colour=QUIET)
 
 
 def _region_key(sheet: Sheet, x: float, y: float, width: float, e: Explanation) -> float:
     if e.region is None:
         said = "no region: asked about as a whole" if words.asks(e) else "shown as a whole"
-        return sheet.text(x, y, said, _SMALL, colour=QUIET)
-    size = _SMALL * 0.9 / 72
+        return sheet.text(x, y, said, SMALL, colour=QUIET)
+    size = SMALL * 0.9 / 72
     sheet.outline_swatch(x + 0.02, y + 0.03, size)
-    return sheet.paragraph(x + 0.24, y, f"region asked about: {words.extent(e)}", width - 0.24, _SMALL)
+    return sheet.paragraph(x + 0.24, y, f"region asked about: {words.extent(e)}", width - 0.24, SMALL)
 
 
 def _plate(sheet: Sheet, x: float, y: float, box: _Box, room: float, text: str, size: float) -> None:
@@ -224,26 +220,3 @@ def _plate(sheet: Sheet, x: float, y: float, box: _Box, room: float, text: str, 
         # A narrow picture's plate begins at its edge, not beyond it.
         centre = max(x + box.width / 2, x + (width_of(line, size) + 0.16) / 2)
         sheet.label(centre, middle + i * step, line, size)
-
-
-def _class_key(
-    sheet: Sheet, x: float, y: float, width: float, labels: NDArray[np.integer], classes: ClassTable
-) -> float:
-    """Legend of the classes that occur, in rows as they fit. Returns the y below it."""
-    colours = class_colours(classes)
-    found = occurring(labels, classes)
-    size, at = _SMALL * 0.9 / 72, x
-    for index, share in found[:_LEGEND]:
-        name = "no class" if index is None else classes.names[index]
-        name = wrapped(f"{name} {words.percent(share)}", _SMALL, width - 0.16, 1)[0]
-        need = 0.16 + width_of(name, _SMALL)
-        if at > x and at + need > x + width:
-            at, y = x, y + _SMALL * (LINE + 0.2) / 72
-        rgb = OTHER if index is None else colours[index]
-        sheet.swatch(at, y + 0.025, size, tuple(float(v) / 255 for v in rgb))
-        sheet.text(at + 0.14, y, name, _SMALL)
-        at += need + 0.14
-    y += _SMALL * (LINE + 0.2) / 72
-    if len(found) > _LEGEND:
-        y = sheet.text(x, y, f"and {len(found) - _LEGEND} more", _SMALL, colour=QUIET)
-    return y

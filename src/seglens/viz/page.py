@@ -1,14 +1,12 @@
 """Explanations in a browser: a fragment for notebooks, and a page that needs nothing but itself.
 
-Pictures are data URIs, style and script are inline, and the page's Content-Security-Policy lets
-nothing else in. All text that comes from outside (class names, file names, notes) is escaped.
+Pictures are data URIs, style and script are inline. All text that comes from outside (class names,
+file names, notes) is escaped.
 """
 
 import math
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from html import escape
 
 import numpy as np
@@ -19,21 +17,15 @@ from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation
 from seglens.viz import live, words
-from seglens.viz._assets import PAGE_STYLE, STYLE
 from seglens.viz._script import SCRIPT
-from seglens.viz._store import Store, data_uri
 from seglens.viz.arrange import arrange, image_names
 from seglens.viz.colours import OTHER, class_colours
 from seglens.viz.display import DEFAULT, Shown, shared_scale, show
-from seglens.viz.picture import (
-    Scale,
-    colour,
-    hatch_band,
-    label_pictures,
-    labels_picture,
-    occurring,
-    table_of,
-)
+from seglens.viz.media.document import document
+from seglens.viz.media.html import facts, hexadecimal, notes, scale_bar, scrolling
+from seglens.viz.media.store import Store, data_uri
+from seglens.viz.media.style import STYLE
+from seglens.viz.picture import Scale, colour, hatch_band, label_pictures, labels_picture, occurring, table_of
 
 _KINDS = {
     "none": None,
@@ -53,25 +45,7 @@ def page(explanations: Sequence[Explanation], display: Display = DEFAULT) -> str
 
     Raises ParameterError for none, or for a display that cannot be worked out; ShapeError.
     """
-    return document(*_section(explanations, display), STYLE + PAGE_STYLE, SCRIPT)
-
-
-def document(body: str, title: str, style: str, script: str) -> str:
-    """An HTML document that needs nothing but itself, and lets nothing else in. `body` is HTML, `title` plain words."""
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n'
-        f"<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
-        f"<script>{script}</script>\n</body>\n</html>\n"
-    )
+    return document(*_section(explanations, display), script=SCRIPT)
 
 
 def fragment(explanations: Sequence[Explanation], display: Display = DEFAULT) -> str:
@@ -124,11 +98,13 @@ def _card(shown: Shown, store: Store, level: int) -> str:
     views.append(_why(shown, picture, edge, store))
     name = f'id="{store.card(e)}"'
     where = f'<p class="quiet">{escape(words.place(e, z))}</p>' if z is not None else ""
+    below = [notes(words.remarks(shown)), _facts(e), _provenance(e)]
     return (
         f"<article {name}>\n<h{level}>{escape(words.heading(e))}</h{level}>\n"
         f"<p>{escape(words.target(e))}</p>{where}\n"
         f'<div class="views">\n{"".join(views)}\n</div>\n'
-        f"{_notes(words.remarks(shown))}{_facts(e)}\n{_provenance(e)}</article>"
+        + "".join(f"{part}\n" for part in below if part)
+        + "</article>"
     )
 
 
@@ -175,17 +151,7 @@ def _why(shown: Shown, picture: str, edge: str | None, store: Store) -> str:
 
 def _bar(scale: Scale | None, unit: str) -> str:
     """The colour bar with its ends; hidden where there is no scale, for a reader may switch to one."""
-    shown = scale or Scale(1, False, 1)
-    ends = [words.number(shown.low), *(["0"] * shown.diverging), words.number(shown.high)]
-    colours = np.rint(shown.colours[None] * 255).astype(np.uint8)
-    bar = f"Colour bar from {ends[0]} to {ends[-1]} {unit}"
-    return (
-        f'<div class="scale"{"" if scale else " hidden"}><svg class="bar" viewBox="0 0 256 8" '
-        f'preserveAspectRatio="none" role="img" aria-label="{escape(bar)}"><image width="256" height="8" '
-        f'preserveAspectRatio="none" href="{data_uri(colours)}"/></svg>'
-        f'<div class="ends">{"".join(f"<span>{t}</span>" for t in ends)}</div>'
-        f'<div class="unit">{escape(unit)}</div></div>'
-    )
+    return f'<div class="scale"{"" if scale else " hidden"}>{scale_bar(scale or Scale(1, False, 1), unit)}</div>'
 
 
 def _live(shown: Shown, store: Store) -> str:
@@ -255,7 +221,7 @@ def _legend(labels: NDArray[np.integer], classes: ClassTable) -> str:
     items: list[str] = []
     for index, share in occurring(labels, classes):
         name = "no class" if index is None else classes.names[index]
-        rgb = "#{:02x}{:02x}{:02x}".format(*(OTHER if index is None else colours[index]))
+        rgb = hexadecimal(OTHER if index is None else colours[index].tolist())
         items.append(
             '<li><svg viewBox="0 0 10 10" aria-hidden="true">'
             f'<rect width="10" height="10" rx="2" fill="{rgb}"/></svg>'
@@ -265,9 +231,9 @@ def _legend(labels: NDArray[np.integer], classes: ClassTable) -> str:
 
 
 def _facts(e: Explanation) -> str:
-    facts = [("image", words.picture_name(e, 0))] if "image" in e.provenance else []
-    facts += [("score", words.score(e))] if words.asks(e) else []
-    facts += [
+    told = [("image", words.picture_name(e, 0))] if "image" in e.provenance else []
+    told += [("score", words.score(e))] if words.asks(e) else []
+    told += [
         ("unit of the map", e.unit),
         ("layer", e.layer or "reads none"),
         ("network", e.network),
@@ -276,25 +242,14 @@ def _facts(e: Explanation) -> str:
         *words.numbers(e),
     ]
     if e.cost is not None:
-        facts.append(("cost", str(e.cost)))
-    return _list(facts)
+        told.append(("cost", str(e.cost)))
+    return facts(told)
 
 
 def _provenance(e: Explanation) -> str:
     if not e.provenance:
         return ""
-    return f"<details><summary>Provenance</summary>{_list(list(e.provenance.items()))}</details>\n"
-
-
-def _list(pairs: Sequence[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in pairs) + "</dl>"
-
-
-def _notes(remarks: list[str]) -> str:
-    if not remarks:
-        return ""
-    items = "".join(f"<li>{escape(r)}</li>" for r in remarks)
-    return f'<div class="notes"><h3>Notes</h3><ul>{items}</ul></div>\n'
+    return f"<details><summary>Provenance</summary>{facts(e.provenance.items())}</details>"
 
 
 def _said(text: str) -> str:
@@ -322,11 +277,4 @@ def _summary(explanations: Sequence[Explanation], store: Store) -> str:
         )
     heads = "".join(f'<th scope="col">{h}</th>' for h in head)
     heads += "".join(f'<th scope="col" class="n">{h}</th>' for h in ["Score", *["Cost"] * with_cost])
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Summary"><table><thead><tr>{heads}'
-        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
+    return scrolling("Summary", f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>")

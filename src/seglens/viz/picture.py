@@ -203,17 +203,20 @@ def flat(explanation: Explanation, values: NDArray[np.floating] | None = None) -
     if not weight.any() and e.region is not None:
         weight = e.region.sum((1, 2)).astype(np.float64)
     z = int(weight.argmax()) if weight.any() else len(weight) // 2
-    return (
-        replace(
-            e,
-            map=e.map[z],
-            image=e.image[z],
-            region=None if e.region is None else e.region[z],
-            prediction=None if e.prediction is None else e.prediction[z],
-            truth=None if e.truth is None else e.truth[z],
-            extras={name: a[z] if a.shape == grid else a for name, a in e.extras.items()},
-        ),
-        z,
+    return at_slice(e, z), z
+
+
+def at_slice(explanation: Explanation, z: int) -> Explanation:
+    """One slice of an explanation of a volume; extras of the map's own shape are cut too."""
+    e = explanation
+    return replace(
+        e,
+        map=e.map[z],
+        image=e.image[z],
+        region=None if e.region is None else e.region[z],
+        prediction=None if e.prediction is None else e.prediction[z],
+        truth=None if e.truth is None else e.truth[z],
+        extras={name: a[z] if a.shape == e.map.shape else a for name, a in e.extras.items()},
     )
 
 
@@ -232,3 +235,8 @@ def label_pictures(explanation: Explanation) -> dict[str, NDArray[np.integer]]:
     if e.truth is not None:
         found["Truth"] = e.truth
     return found | extras
+
+
+def is_dark(rgb: NDArray[np.uint8]) -> bool:
+    """Whether white is read better on a colour [3] than black."""
+    return float(rgb @ LUMA) < 110

@@ -2,18 +2,18 @@
 
 import re
 
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from reading import overlaps, said, texts
 
 from seglens.core.errors import NameNotFoundError, ParameterError, ShapeError
 from seglens.viz.colours import table
-from seglens.viz.contact import Contact, Tile, bar_colour
-from seglens.viz.contact_figures import page_count, pages
-from seglens.viz.contact_page import contact_page
-from seglens.viz.contact_writers import write_contact
+from seglens.viz.contact import figures
+from seglens.viz.contact.content import Contact, Tile, bar_colour
+from seglens.viz.contact.figures import page_count, pages
+from seglens.viz.contact.page import contact_page
+from seglens.viz.contact.writers import write_contact
 
 RNG = np.random.default_rng(0)
 
@@ -57,25 +57,11 @@ def case(request):
     return CASES[request.param]
 
 
-def texts(fig):
-    return [t for t in fig.findobj(matplotlib.text.Text) if t.get_text()]
-
-
 def test_no_text_overlaps_or_leaves_the_page(case):
     count = 0
     for fig in pages(case):
         count += 1
-        canvas = FigureCanvasAgg(fig)
-        canvas.draw()
-        boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in texts(fig)]
-        for i, (text, a) in enumerate(boxes):
-            assert a.x0 >= 0, text
-            assert a.y0 >= 0, text
-            assert a.x1 <= fig.bbox.x1 + 1, text
-            assert a.y1 <= fig.bbox.y1 + 1, text
-            for other, b in boxes[i + 1 :]:
-                x, y = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-                assert x <= 0 or y <= 1, f"{text} | {other}"
+        assert overlaps(fig) == []
         width, height = fig.get_size_inches()
         assert width == pytest.approx(8.27)
         assert height <= 11.7
@@ -85,8 +71,7 @@ def test_no_text_overlaps_or_leaves_the_page(case):
 def test_every_tile_stands_on_one_page_in_order():
     contact, numbers = CASES["many"], []
     for number, fig in enumerate(pages(contact), 1):
-        said = [t.get_text() for t in texts(fig)]
-        assert f"page {number} of {page_count(contact)}" in said
+        assert f"page {number} of {page_count(contact)}" in said(fig)
         numbers += [int(t.get_text()) for t in texts(fig) if t.get_fontweight() == "bold" and t.get_text().isdigit()]
     assert numbers == list(range(100))
 
@@ -121,9 +106,9 @@ def test_colours_are_exact():
 
 def test_a_zero_tile_is_marked_and_explained():
     contact = CASES["zeros"]
-    said = [t.get_text() for fig in pages(contact) for t in texts(fig)]
-    assert said.count("zero") == 1
-    assert any("zero at every place shown" in s for s in said)
+    words = [word for fig in pages(contact) for word in said(fig)]
+    assert words.count("zero") == 1
+    assert any("zero at every place shown" in word for word in words)
     assert (contact.picture(contact.tiles[0]) == 238).all()
     assert ">zero</text>" in contact_page(contact)
 
@@ -137,10 +122,12 @@ def test_bars_measure_against_the_whole_layer():
     assert 'width="25.00"' in contact_page(contact)
 
 
-@pytest.mark.parametrize(("value", "said"), [(123.4, "0 … 123"), (0.001234, "0 … 0.0012"), (12345.0, "0 … 1.2×10⁴")])
-def test_numbers_are_short(value, said):
+@pytest.mark.parametrize(
+    ("value", "expected"), [(123.4, "0 … 123"), (0.001234, "0 … 0.0012"), (12345.0, "0 … 1.2×10⁴")]
+)
+def test_numbers_are_short(value, expected):
     contact = sheet([tile(0, [[0.0, value]])])
-    assert contact.range(contact.tiles[0]) == said
+    assert contact.range(contact.tiles[0]) == expected
 
 
 def test_the_page_needs_nothing_else_and_escapes(case):
@@ -162,9 +149,7 @@ def test_same_sheet_same_bytes(tmp_path, suffix):
 
 
 def test_pages_sort_by_name(tmp_path, monkeypatch):
-    from seglens.viz import contact_figures
-
-    monkeypatch.setattr(contact_figures, "_DOWN", 1)
+    monkeypatch.setattr(figures, "_DOWN", 1)
     written = write_contact(sheet([tile(k) for k in range(81)], shape=(8, 8)), tmp_path / "deep" / "maps.svg")
     assert [p.name for p in written] == [f"maps-{n:02d}.svg" for n in range(1, 12)]
     assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == [p.name for p in written]

@@ -71,6 +71,25 @@ class Contact:
         """Whether colours stand for both signs, which holds for all tiles where one has negative values."""
         return self._range[1]
 
+    @property
+    def ratio(self) -> float:
+        """Width over height at which pictures are drawn: the image's own, sides beyond 1 : 3 or 8 : 1 stretched."""
+        height, width = self.image.shape[:2]
+        return min(max(width / height, 1 / 3), 8.0)
+
+    @property
+    def outlined(self) -> NDArray[np.bool_] | None:
+        """The region that is outlined: one that is not the whole image."""
+        return None if self.region is None or self.region.all() else self.region
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What the ends of the colour bar stand for; all scales have one where they share it."""
+        scale = self.scale()
+        if scale is not None and self.shared:
+            return words.number(scale.low), words.number(scale.limit)
+        return ("−greatest" if self.diverging else "0"), "each channel's greatest"
+
     def scale(self, tile: Tile | None = None) -> Scale | None:
         """The colours of one tile; those of all where they share one. None where it is zero or undefined everywhere."""
         low, high = (-self._range[0], self._range[0]) if self.shared or tile is None else _extremes(tile.values)

@@ -7,12 +7,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seglens.core.classes import ClassTable
-from seglens.viz._sheet import INK, LINE, QUIET, Sheet, width_of, wrapped
-from seglens.viz.cells import cell_colours, cell_text, is_dark
 from seglens.viz.colours import class_colours, table
+from seglens.viz.evaluation.cells import cell_colours, cell_text
+from seglens.viz.media.sheet import INK, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, width_of, wrapped
+from seglens.viz.picture import is_dark
 
-_MARGIN = 0.2  # inches
-_SMALL, _TEXT, _TITLE = 7.0, 8.0, 11.0  # points
 _SIDE = 9.0  # inches that the cells of many classes share
 _CELL = 0.42  # inches, the largest
 _READABLE = 0.27  # inches, the least in which a number fits
@@ -30,26 +29,24 @@ def confusion_figure(
     n = len(classes)
     shares = what != "pixels"
     cell = min(_CELL, _SIDE / max(n, 1))
-    font = min(_TEXT, cell * 72 / 1.25)
+    font = min(TEXT, cell * 72 / 1.25)
     names = [wrapped(name, font, _NAME, 1)[0] for name in classes.names]
     long = max((width_of(name, font) for name in names), default=0.0)
     sums = [f"{v:,}" for v in counts.sum(1)]
     totals = max((width_of(s, font) for s in [*sums, "true pixels"]), default=0.0)
-    axis = _TEXT * LINE / 72
+    axis = TEXT * LINE / 72
     swatch = min(0.1, cell * 0.6)
-    left = _MARGIN + axis + 0.1 + long + 0.1 + swatch + 0.08
-    sheet = Sheet(max(left + n * cell + 0.12 + totals + _MARGIN, 5.2))
-    wide = sheet.width - 2 * _MARGIN
-    y = sheet.paragraph(_MARGIN, _MARGIN, "Confusion matrix", wide, _TITLE, bold=True)
-    y = sheet.paragraph(_MARGIN, y, "  ·  ".join(facts), wide, _TEXT)
-    y = sheet.paragraph(_MARGIN, y, f"In the cells: {'per cent, ' * shares}{what}", wide, _SMALL, colour=QUIET)
-    y = sheet.text(left + n * cell / 2, y + 0.12, "prediction", _TEXT, bold=True, align="center")
+    left = MARGIN + axis + 0.1 + long + 0.1 + swatch + 0.08
+    sheet = Sheet(max(left + n * cell + 0.12 + totals + MARGIN, 5.2))
+    wide = sheet.width - 2 * MARGIN
+    y = sheet.paragraph(MARGIN, MARGIN, "Confusion matrix", wide, TITLE, bold=True)
+    y = sheet.paragraph(MARGIN, y, "  ·  ".join(facts), wide, TEXT)
+    y = sheet.paragraph(MARGIN, y, f"In the cells: {'per cent, ' * shares}{what}", wide, SMALL, colour=QUIET)
+    y = sheet.text(left + n * cell / 2, y + 0.12, "prediction", TEXT, bold=True, align="center")
     top = y + long + 0.06 + swatch + 0.1
     picture = cell_colours(cells, shares)
     sheet.picture(left, top, n * cell, n * cell, picture)
-    sheet.upright(
-        _MARGIN + axis / 2, top + n * cell / 2 + width_of("truth", _TEXT, True) / 2, "truth", _TEXT, bold=True
-    )
+    sheet.upright(MARGIN + axis / 2, top + n * cell / 2 + width_of("truth", TEXT, True) / 2, "truth", TEXT, bold=True)
     colours = class_colours(classes)
     line = font * LINE / 72
     for i, name in enumerate(names):
@@ -66,7 +63,7 @@ def confusion_figure(
     y = top + n * cell + 0.12
     y = _key(sheet, left, y, min(max(n * cell, 1.2), 3.0), cells, shares)
     said = "White: never. " + ("Grey: undefined, the class has no pixel to share out." if np.isnan(cells).any() else "")
-    return sheet.figure(sheet.paragraph(_MARGIN, y + 0.04, said.strip(), wide, _SMALL, colour=QUIET) + _MARGIN)
+    return sheet.figure(sheet.paragraph(MARGIN, y + 0.04, said.strip(), wide, SMALL, colour=QUIET) + MARGIN)
 
 
 def _numbers(
@@ -78,7 +75,7 @@ def _numbers(
     picture: NDArray[np.uint8],
     shares: bool,
 ) -> None:
-    size = min(_SMALL, cell * 72 / 3.4)
+    size = min(SMALL, cell * 72 / 3.4)
     for row, column in np.ndindex(*cells.shape):
         if text := cell_text(float(cells[row, column]), shares):
             ink = "white" if is_dark(picture[row, column]) else INK
@@ -91,6 +88,6 @@ def _key(sheet: Sheet, x: float, y: float, width: float, cells: NDArray[np.float
     sheet.bar(x, y, width, 0.09, table("sequential")[::-1], (False, False))
     y += 0.12
     most = "100 %" if shares else f"{int(np.nan_to_num(cells).max(initial=0)):,} pixels"
-    below = sheet.text(x, y, "0", _SMALL)
-    sheet.text(x + width, y, most, _SMALL, align="right")
-    return below if shares else sheet.text(x, below, "by the logarithm", _SMALL, colour=QUIET)
+    below = sheet.text(x, y, "0", SMALL)
+    sheet.text(x + width, y, most, SMALL, align="right")
+    return below if shares else sheet.text(x, below, "by the logarithm", SMALL, colour=QUIET)

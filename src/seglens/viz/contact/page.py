@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglens.viz import words
-from seglens.viz._assets import PAGE_STYLE, STYLE
-from seglens.viz._store import Store, data_uri
-from seglens.viz.contact import EMPTY, Contact, Tile, bar_colour
-from seglens.viz.page import document
+from seglens.viz.contact.content import EMPTY, Contact, Tile, bar_colour
+from seglens.viz.media.document import document
+from seglens.viz.media.html import colour_bar, hexadecimal, notes
+from seglens.viz.media.store import Store, data_uri
 from seglens.viz.picture import colour
 
 _PIXELS = 256  # of a tile's longer side; more is not seen at its size
@@ -51,21 +50,23 @@ def contact_page(contact: Contact) -> str:
     """A whole HTML document of a contact sheet."""
     tiles = "".join(_tile(contact, tile, place) for place, tile in enumerate(contact.tiles))
     facts = "".join(f"<p>{escape(f)}</p>" for f in contact.facts)
-    remarks = "".join(f"<li>{escape(r)}</li>" for r in contact.notes)
     store = Store()
     picture = _picture(contact, store)
-    body = (
-        f'<section class="seglens contact">\n{store.html()}\n<header>'
-        f"{picture}<div><h1>{escape(contact.title)}</h1>{facts}{_bar(contact)}{_choice(contact)}</div></header>\n"
-        f'<p class="quiet">{escape(" ".join(contact.key()))}</p>\n'
-        + (f'<div class="notes"><h3>Notes</h3><ul>{remarks}</ul></div>\n' if remarks else "")
-        + f'<ol class="tiles">{tiles}</ol>\n</section>'
-    )
-    return document(body, f"{contact.title} · seglens", STYLE + PAGE_STYLE + _STYLE, _SCRIPT)
+    head = f"<h1>{escape(contact.title)}</h1>{facts}{_bar(contact)}{_choice(contact)}"
+    parts = [
+        store.html(),
+        f"<header>{picture}<div>{head}</div></header>",
+        f'<p class="quiet">{escape(" ".join(contact.key()))}</p>',
+        notes(contact.notes),
+        f'<ol class="tiles">{tiles}</ol>',
+    ]
+    inner = "".join(f"{part}\n" for part in parts if part)
+    body = f'<section class="seglens contact">\n{inner}</section>'
+    return document(body, f"{contact.title} · seglens", _STYLE, _SCRIPT)
 
 
 def _tile(contact: Contact, tile: Tile, place: int) -> str:
-    height, width = _shape(contact)
+    height, width = round(1000 / contact.ratio), 1000
     picture = _small(contact.picture(tile))
     kind = ' class="cells"' if max(picture.shape) < _PIXELS else ""
     weight, empty = contact.weight(tile), contact.is_empty(tile)
@@ -81,7 +82,7 @@ def _tile(contact: Contact, tile: Tile, place: int) -> str:
         f"{said if empty else ''}</svg>"
     )
     if contact.weighed:
-        shade = "#{:02x}{:02x}{:02x}".format(*bar_colour(tile.weight))
+        shade = hexadecimal(bar_colour(tile.weight))
         html += (
             '<svg class="weight" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">'
             f'<rect width="{100 * contact.share(tile):.2f}" height="1" fill="{shade}"/></svg>'
@@ -94,8 +95,7 @@ def _tile(contact: Contact, tile: Tile, place: int) -> str:
 def _picture(contact: Contact, store: Store) -> str:
     height, width = contact.image.shape[:2]
     drawn = store.picture(colour(contact.image))
-    asked = contact.region is not None and not contact.region.all()
-    line = f'<use href="#{store.edge(contact.region)}"/>' if asked and contact.region is not None else ""
+    line = "" if contact.outlined is None else f'<use href="#{store.edge(contact.outlined)}"/>'
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="The image."><use href="#{drawn}"/>{line}</svg>'
 
 
@@ -103,16 +103,9 @@ def _bar(contact: Contact) -> str:
     scale = contact.scale()
     if scale is None:
         return ""
-    low, high = words.number(scale.low), words.number(scale.limit)
-    if not contact.shared:
-        low, high = ("−greatest" if contact.diverging else "0"), "each channel's greatest"
-    colours = np.rint(scale.colours[None] * 255).astype(np.uint8)
-    return (
-        f'<div class="scale"><svg class="bar" viewBox="0 0 256 8" preserveAspectRatio="none" role="img" '
-        f'aria-label="Colour bar from {escape(low)} to {escape(high)} {escape(contact.unit)}"><image width="256" '
-        f'height="8" preserveAspectRatio="none" href="{data_uri(colours)}"/></svg>'
-        f'<div class="ends"><span>{escape(low)}</span><span>{escape(high)} ({escape(contact.unit)})</span></div></div>'
-    )
+    low, high = contact.ends
+    said = f"Colour bar from {low} to {high} {contact.unit}"
+    return f'<div class="scale">{colour_bar(scale.colours, (low, f"{high} ({contact.unit})"), said)}</div>'
 
 
 def _choice(contact: Contact) -> str:
@@ -124,12 +117,6 @@ def _choice(contact: Contact) -> str:
         '<div class="controls" hidden><label>Order <select><option value="place">as given</option>'
         '<option value="number">by number</option></select></label></div>'
     )
-
-
-def _shape(contact: Contact) -> tuple[int, int]:
-    """Height and width at which tiles are drawn: the picture's, sides beyond 3 : 1 or 8 : 1 stretched."""
-    height, width = contact.image.shape[:2]
-    return round(1000 / min(max(width / height, 1 / 3), 8.0)), 1000
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from seglens.viz import words
-from seglens.viz._sheet import INK, LINE, QUIET, Sheet, width_of, wrapped
-from seglens.viz.contact import EMPTY, Contact, Tile, bar_colour
+from seglens.viz.contact.content import EMPTY, Contact, Tile, bar_colour
+from seglens.viz.media.sheet import INK, LINE, QUIET, Sheet, width_of, wrapped
 from seglens.viz.outline import edges
 from seglens.viz.picture import Scale, colour
 
@@ -37,8 +36,7 @@ class _Plan:
         n, room = len(contact.tiles), _WIDTH - 2 * _MARGIN
         columns = n if n <= 6 else min(_ACROSS, max(4, math.ceil(math.sqrt(n))))
         width = min((room - (columns - 1) * _GAP) / columns, _WIDEST)
-        ratio = contact.image.shape[1] / contact.image.shape[0]
-        height = width / min(max(ratio, 1 / 3), 8.0)
+        height = width / contact.ratio
         left = _HEIGHT - 2 * _MARGIN - 1.5 - _footer_height(contact)
         rows = max(1, min(_DOWN, int(left / (height + _caption_height(contact) + _LEADING))))
         # The same number of rows on every page, so that none is left nearly empty.
@@ -78,10 +76,9 @@ def _page(contact: Contact, plan: _Plan, page: int, tiles: Sequence[Tile]) -> Fi
 
 def _header(sheet: Sheet, contact: Contact, plan: _Plan, page: int) -> float:
     """Picture, title, facts and the colour bar. Returns the y below them."""
-    height, width = contact.image.shape[:2]
-    box = min(2.3, 1.15 * max(width / height, 1 / 3))
-    tall = box / min(max(width / height, 1 / 3), 8.0)
-    line = edges(contact.region) if contact.region is not None and not contact.region.all() else None
+    box = min(2.3, 1.15 * contact.ratio)
+    tall = box / contact.ratio
+    line = None if contact.outlined is None else edges(contact.outlined)
     sheet.picture(_MARGIN, _MARGIN, box, tall, colour(contact.image), line)
     x = _MARGIN + box + 0.2
     room = _WIDTH - _MARGIN - x
@@ -99,9 +96,7 @@ def _header(sheet: Sheet, contact: Contact, plan: _Plan, page: int) -> float:
 
 
 def _colour_bar(sheet: Sheet, x: float, y: float, contact: Contact, scale: Scale) -> float:
-    low, high = words.number(scale.low), words.number(scale.limit)
-    if not contact.shared:
-        low, high = ("−greatest" if contact.diverging else "0"), "each channel's greatest"
+    low, high = contact.ends
     left = x + width_of(low, _SMALL) + 0.07
     sheet.text(x, y - 0.025, low, _SMALL)
     sheet.bar(left, y, 1.6, _BAR, scale.colours, (False, False))

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglens.core.comparison import Comparison, Dependence, Interval, two_digits
-from seglens.core.explanation import Explanation
 from seglens.viz import words
 from seglens.viz.colours import table
 from seglens.viz.display import Shown, painted, show
 from seglens.viz.outline import Segments, edges
-from seglens.viz.picture import Scale, colour, greyed
+from seglens.viz.picture import Scale, at_slice, colour, greyed
 
 DISPUTED = (214, 84, 24)
 """Colour of the places where methods part: the warm end of the diverging map."""
@@ -85,7 +84,7 @@ def board(made: Comparison) -> Board:
     def cut(values: NDArray[np.generic]) -> NDArray[np.generic]:
         return values if z is None else values[z]
 
-    flat = [_flat(e, z) for e in made.explanations]
+    flat = [e if z is None else at_slice(e, z) for e in made.explanations]
     maps = tuple(_panel(label, show(e), made) for label, e in zip(made.labels, flat, strict=True))
     first = flat[0]
     base = replace(first, signed=False, extras={})
@@ -153,10 +152,16 @@ def title(made: Comparison) -> str:
     return f"{len(made.labels)} methods, one question: {made.target}"
 
 
-def facts(made: Comparison) -> list[str]:
-    """Score, network and slice."""
+def facts(made: Comparison, shown: Board) -> list[str]:
+    """Score, network, picture and slice."""
     e = made.explanations[0]
-    return [f"score {words.score(e)}", e.network, *([words.picture_name(e, 0)] if "image" in e.provenance else [])]
+    image = words.picture_name(e, 0) if "image" in e.provenance else ""
+    return [f"score {words.score(e)}", e.network, *(t for t in (image, shown.place) if t)]
+
+
+def remarks(made: Comparison) -> list[str]:
+    """Failures and notes."""
+    return [*(f"{name} failed: {why}" for name, why in made.failures.items()), *made.notes]
 
 
 def places(made: Comparison) -> list[str]:
@@ -175,20 +180,6 @@ def axis(dependences: Sequence[Dependence]) -> tuple[float, float]:
     """Ends of the axis of the bars: down to 0 or the lowest whisker, by tenths, and up to 1."""
     lows = [v for d in dependences for i in (d.trained, d.beyond) for v in (i.low, i.value) if np.isfinite(v)]
     return min(0.0, np.floor(min(lows, default=0.0) * 10) / 10), 1.0
-
-
-def _flat(e: Explanation, z: int | None) -> Explanation:
-    if z is None:
-        return e
-    return replace(
-        e,
-        map=e.map[z],
-        image=e.image[z],
-        region=None if e.region is None else e.region[z],
-        prediction=None if e.prediction is None else e.prediction[z],
-        truth=None if e.truth is None else e.truth[z],
-        extras={},
-    )
 
 
 def _panel(label: str, shown: Shown, made: Comparison) -> Panel:

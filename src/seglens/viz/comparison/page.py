@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seglens.core.comparison import Comparison, Dependence
-from seglens.viz import compared, words
-from seglens.viz._assets import PAGE_STYLE, STYLE
-from seglens.viz._store import Store, data_uri
-from seglens.viz.cells import is_dark
-from seglens.viz.compared import Board, Panel, board
-from seglens.viz.page import document
-from seglens.viz.writers import whole
+from seglens.viz import words
+from seglens.viz.comparison import content
+from seglens.viz.comparison.content import Board, Panel
+from seglens.viz.media.document import document
+from seglens.viz.media.html import facts, hexadecimal, notes, scale_bar, scrolling
+from seglens.viz.media.store import Store, data_uri
+from seglens.viz.picture import is_dark
 
 _STYLE = """
 .compared h2{margin:2rem 0 .35rem;padding-top:1rem;border-top:1px solid var(--rule)}
@@ -40,41 +39,35 @@ _HALF = 50  # SVG units of one unit of correlation, halved
 
 def comparison_page(made: Comparison) -> str:
     """A whole HTML document of a comparison. Raises ShapeError."""
-    b, store = board(made), Store()
-    facts = "  ·  ".join([*compared.facts(made), *([b.place] if b.place else [])])
+    b, store = content.board(made), Store()
+    told = "  ·  ".join(content.facts(made, b))
     edge = store.edge(b.region) if b.region is not None else None
     places = store.edge(b.places)
     common = [_panel(p, b, places if p.title == "disputed" else edge) for p in b.common]
-    said = [f"{name} failed: {why}" for name, why in made.failures.items()] + list(made.notes)
+    said = content.remarks(made)
     body = [
-        f'<header class="top"><h1>{escape(compared.title(made))}</h1><p class="quiet">{escape(facts)}</p></header>',
-        _notes(said),
+        f'<header class="top"><h1>{escape(content.title(made))}</h1><p class="quiet">{escape(told)}</p></header>',
+        notes(said),
         f'<div class="panels">{"".join(_panel(p, b, edge) for p in (b.image, *b.maps))}</div>',
         "<h2>Together</h2>",
         f'<div class="panels">{"".join(common)}</div>',
         _places(made),
-        f'<h2>Do they agree?</h2><p class="quiet key">{escape(compared.ABOUT["table"])}</p>',
+        f'<h2>Do they agree?</h2><p class="quiet key">{escape(content.ABOUT["table"])}</p>',
         _matrix(made),
     ]
     if made.dependences:
         body += [
             f"<h2>Do they hear the network? ({made.dependences[0].draws} shuffled copies)</h2>",
-            f'<p class="quiet key">{escape(compared.ABOUT["test"])}</p>',
+            f'<p class="quiet key">{escape(content.ABOUT["test"])}</p>',
             _test(made),
         ]
         if any(d.curve is not None for d in made.dependences):
-            body += [f'<p class="quiet key">{escape(compared.ABOUT["cascade"])}</p>', _cascade(made.dependences)]
+            body += [f'<p class="quiet key">{escape(content.ABOUT["cascade"])}</p>', _cascade(made.dependences)]
         body.append(_unmoved(made))
     body.append(_methods(made))
     inner = "\n".join(part for part in body if part)
     section = f'<section class="seglens compared">\n{store.html()}\n{inner}\n</section>'
-    return document(section, f"{compared.title(made)} · seglens", STYLE + PAGE_STYLE + _STYLE, "")
-
-
-def write_comparison_page(made: Comparison, path: Path) -> None:
-    """The page as a file, complete or not at all."""
-    content = comparison_page(made).encode()
-    whole(path, lambda file: file.write(content))
+    return document(section, f"{content.title(made)} · seglens", _STYLE)
 
 
 def _panel(panel: Panel, b: Board, edge: str | None) -> str:
@@ -96,35 +89,26 @@ def _panel(panel: Panel, b: Board, edge: str | None) -> str:
         f'preserveAspectRatio="none" href="{data_uri(panel.picture)}"/>{line}{marks}</svg>'
     )
     if panel.scale is not None:
-        s = panel.scale
-        ends = [words.number(s.low), *(["0"] * s.diverging), words.number(s.high)]
-        colours = np.rint(s.colours[None] * 255).astype(np.uint8)
-        html += (
-            '<svg class="bar" viewBox="0 0 256 8" preserveAspectRatio="none" role="img" '
-            f'aria-label="{escape(f"Colour bar from {ends[0]} to {ends[-1]} {panel.unit}")}"><image width="256" '
-            f'height="8" preserveAspectRatio="none" href="{data_uri(colours)}"/></svg>'
-            f'<div class="ends">{"".join(f"<span>{t}</span>" for t in ends)}</div>'
-            f'<div class="unit">{escape(panel.unit)}</div>'
-        )
+        html += scale_bar(panel.scale, panel.unit)
     told = "Outlined: the region asked about." if panel is b.image and edge else panel.said
     return html + (f"<figcaption>{escape(told)}</figcaption>" if told else "") + "</figure>"
 
 
 def _places(made: Comparison) -> str:
-    told = [str(c) for c in made.contested[: compared.NUMBERED]]
+    told = [str(c) for c in made.contested[: content.NUMBERED]]
     return f"<ol>{''.join(f'<li>{escape(t)}.</li>' for t in told)}</ol>" if told else ""
 
 
 def _matrix(made: Comparison) -> str:
-    colours = compared.matrix_colours(made)
+    colours = content.matrix_colours(made)
     heads = "".join(f'<th scope="col">{escape(n)}</th>' for n in made.labels)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(_cell(compared.cell(made, i, j), colours[i, j]) for j in range(len(made.labels)))
+        + "".join(_cell(content.cell(made, i, j), colours[i, j]) for j in range(len(made.labels)))
         + "</tr>"
         for i, name in enumerate(made.labels)
     )
-    return _scrolling(
+    return scrolling(
         "Rank correlations",
         f'<table class="matrix"><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>',
     )
@@ -135,14 +119,14 @@ def _cell(text: str, rgb: NDArray[np.uint8]) -> str:
     ink = "#fff" if is_dark(rgb) else "#1a1a1a"
     return (
         f'<td class="cell"><svg viewBox="0 0 60 24" role="img" aria-label="{escape(text)}">'
-        f'<rect x="-600" y="-240" width="1260" height="504" fill="{_hex(rgb)}"/>'
+        f'<rect x="-600" y="-240" width="1260" height="504" fill="{hexadecimal(rgb)}"/>'
         f'<text x="30" y="12" font-size="11" fill="{ink}" text-anchor="middle" '
         f'dominant-baseline="central">{escape(text)}</text></svg></td>'
     )
 
 
 def _test(made: Comparison) -> str:
-    low, high = compared.axis(made.dependences)
+    low, high = content.axis(made.dependences)
     heads = "".join(
         f'<th scope="col"{how}>{t}</th>'
         for t, how in (
@@ -158,15 +142,15 @@ def _test(made: Comparison) -> str:
     weak = ' class="weak"'
     rows = "".join(
         f'<tr><th scope="row">{escape(d.label)}</th><td>{_dots(d, low, high)}</td>'
-        f'<td class="n">{escape(compared.interval(d.trained))}</td>'
-        f'<td class="n">{escape(compared.interval(d.beyond))}</td>'
-        f'<td class="n">{escape(compared.interval(d.signed)) if d.signed else "no signs"}</td>'
-        f'<td class="n">{escape(compared.plain(d.copies.value))}</td>'
+        f'<td class="n">{escape(content.interval(d.trained))}</td>'
+        f'<td class="n">{escape(content.interval(d.beyond))}</td>'
+        f'<td class="n">{escape(content.interval(d.signed)) if d.signed else "no signs"}</td>'
+        f'<td class="n">{escape(content.plain(d.copies.value))}</td>'
         f"<td{weak * bool(d.weak)}>{escape(d.claim)}{_known(d)}</td></tr>"
         for d in made.dependences
     )
     inner = f'<table class="test"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-    return _scrolling("Randomisation test", inner)
+    return scrolling("Randomisation test", inner)
 
 
 def _known(d: Dependence) -> str:
@@ -195,7 +179,7 @@ def _dots(d: Dependence, low: float, high: float) -> str:
     if np.isfinite(d.copies.value):
         x = at(d.copies.value)
         drawn.append(f'<path d="M{x:g} 3.5l2.4 3-2.4 3-2.4-3z" fill="currentColor"/>')
-    alt = f"{d.label}: with copies {compared.interval(d.trained)}, beyond decay {compared.interval(d.beyond)}"
+    alt = f"{d.label}: with copies {content.interval(d.trained)}, beyond decay {content.interval(d.beyond)}"
     return (
         f'<svg class="dots" viewBox="-3 0 {width + 6:g} 24" preserveAspectRatio="xMinYMid" role="img" '
         f'aria-label="{escape(alt)}">{"".join(drawn)}</svg>'
@@ -208,13 +192,13 @@ def _cascade(dependences: Sequence[Dependence]) -> str:
     lines: list[str] = []
     for d in rows:
         values = np.asarray(d.curve)
-        cells = zip(values, compared.correlation_colours(values), strict=True)
+        cells = zip(values, content.correlation_colours(values), strict=True)
         lines.append(
             f'<tr><th scope="row">{escape(d.label)}</th>'
-            + "".join(_cell(compared.plain(float(v)), rgb) for v, rgb in cells)
+            + "".join(_cell(content.plain(float(v)), rgb) for v, rgb in cells)
             + "</tr>"
         )
-    return _scrolling(
+    return scrolling(
         "Cascade",
         f'<table class="matrix"><thead><tr><td></td>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table>',
     )
@@ -235,25 +219,8 @@ def _unmoved(made: Comparison) -> str:
 
 
 def _methods(made: Comparison) -> str:
-    items = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>"
-        + escape("; ".join([*([f"reads {e.layer}"] if e.layer else []), *(f"{k} = {v}" for k, v in words.settings(e))]))
-        + "</dd></div>"
+    told = [
+        (label, "; ".join([*([f"reads {e.layer}"] if e.layer else []), *(f"{k} = {v}" for k, v in words.settings(e))]))
         for label, e in zip(made.labels, made.explanations, strict=True)
-    )
-    return f"<details><summary>Methods and their parameters</summary><dl>{items}</dl></details>"
-
-
-def _notes(said: Sequence[str]) -> str:
-    if not said:
-        return ""
-    items = "".join(f"<li>{escape(r)}</li>" for r in said)
-    return f'<div class="notes"><h3>Notes</h3><ul>{items}</ul></div>'
-
-
-def _scrolling(name: str, inner: str) -> str:
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">{inner}</div>'
-
-
-def _hex(rgb: NDArray[np.uint8]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*(int(v) for v in rgb))
+    ]
+    return f"<details><summary>Methods and their parameters</summary>{facts(told)}</details>"

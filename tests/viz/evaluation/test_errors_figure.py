@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from reading import overlaps, said
 from skimage.color import rgb2lab
-from test_figures import overlaps, said
 
 from seglens.core.classes import ClassTable
 from seglens.viz._spaces import SIGHT, seen
-from seglens.viz.mistakes import (
+from seglens.viz.evaluation.error_map import (
     FALSE_NEGATIVE,
     FALSE_POSITIVE,
     IGNORED,

@@ -1,15 +1,14 @@
 """The confusion matrix drawn: rows are the truth, columns the prediction, as figure and on the page."""
 
-import matplotlib
 import numpy as np
 import pytest
-from test_figures import drawn, overlaps, said
-from test_page import Reader
+from reading import Reader, drawn, loads, overlaps, said, texts
 
 from seglens.core.classes import ClassTable
-from seglens.viz.cells import UNDEFINED, cell_colours, cell_text, is_dark
-from seglens.viz.confusion import confusion_figure
-from seglens.viz.evaluation_page import evaluation_page
+from seglens.viz.evaluation.cells import UNDEFINED, cell_colours, cell_text
+from seglens.viz.evaluation.confusion import confusion_figure
+from seglens.viz.evaluation.page import evaluation_page
+from seglens.viz.picture import is_dark
 
 AB = ClassTable(("road", "car"))
 COUNTS = np.array([[1, 3], [0, 4]])
@@ -27,11 +26,10 @@ def middles(fig):
     """Of each text, where its middle lies on the page (y downwards), and its rotation."""
     renderer = drawn(fig)
     found = {}
-    for text in fig.findobj(matplotlib.text.Text):
-        if text.get_text():
-            box = text.get_window_extent(renderer)
-            place = (box.x0 + box.x1) / 2, fig.bbox.y1 - (box.y0 + box.y1) / 2
-            found.setdefault(text.get_text(), []).append((*place, text.get_rotation()))
+    for text in texts(fig):
+        box = text.get_window_extent(renderer)
+        place = (box.x0 + box.x1) / 2, fig.bbox.y1 - (box.y0 + box.y1) / 2
+        found.setdefault(text.get_text(), []).append((*place, text.get_rotation()))
     return found
 
 
@@ -133,7 +131,7 @@ def test_the_page_is_well_formed_escaped_and_says_which_is_which():
     assert read.open == []
     assert not read.all("i")
     assert len(read.all("script")) == 1
-    assert all("style" not in attrs for _, attrs in read.tags)
+    assert loads(html) == []
     assert "truth <i>road</i>, predicted car: 3 pixels, 75.00%" in read.text
     (matrix,) = [a for a in read.all("svg") if a.get("class") == "matrix"]
     assert "Rows are the truth, columns the prediction" in matrix["aria-label"]

@@ -8,14 +8,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seglens.core.classes import ClassTable
-from seglens.viz import words
-from seglens.viz._sheet import LINE, QUIET, Sheet, width_of, wrapped
-from seglens.viz.colours import OTHER, class_colours
+from seglens.viz.media.legend import class_legend, legend
+from seglens.viz.media.sheet import GAP, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, width_of, wrapped
 from seglens.viz.outline import Segments, edges
-from seglens.viz.picture import colour, greyed, labels_picture, occurring
+from seglens.viz.picture import colour, greyed, labels_picture
 
-_MARGIN, _GAP = 0.2, 0.28  # inches
-_SMALL, _TEXT, _TITLE = 7.0, 8.0, 11.0  # points
 _COLUMN = 2.7  # inches
 _PLATE = 5.5  # points of a region's number
 _APART = 0.3  # inches between a number's middle and its region, from which on a line joins them
@@ -24,8 +21,6 @@ _AROUND = np.array([(1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (1, 0), (0, 1),
 
 _RAGGED = 25.0
 """Outline over the root of the area (a square has 4) from which on a line around a region would cover it."""
-
-_LEGEND = 14  # classes named; the rest are counted
 
 # After Okabe and Ito's palette: kept apart by all three kinds of colour blindness, and by lightness. What is right
 # recedes, what is wrong stands out.
@@ -85,41 +80,41 @@ def errors_figure(
     over = status_picture(image, status)
     panels: list[tuple[str, NDArray[np.uint8], _Draw]] = [("Image", colour(image), _nothing)]
     if prediction is not None:
-        panels.append(("Prediction", labels_picture(prediction, classes), _class_key(prediction, classes)))
-    panels.append(("Truth", labels_picture(truth, classes), _class_key(truth, classes)))
+        panels.append(("Prediction", labels_picture(prediction, classes), _classes(prediction, classes)))
+    panels.append(("Truth", labels_picture(truth, classes), _classes(truth, classes)))
     # Beyond 8 : 1 a picture would be a hairline: its pixels are stretched.
     ratio = min(max(image.shape[1] / image.shape[0], 1 / 8), 8.0)
     width = min(_COLUMN, 2.6 * ratio)
-    sheet = Sheet(3 * _COLUMN + 2 * _GAP + 2 * _MARGIN)
-    wide = sheet.width - 2 * _MARGIN
+    sheet = Sheet(3 * _COLUMN + 2 * GAP + 2 * MARGIN)
+    wide = sheet.width - 2 * MARGIN
     title = f"Errors of {label}" if label else "Errors"
-    y = sheet.paragraph(_MARGIN, _MARGIN, title, wide, _TITLE, bold=True)
-    y = sheet.paragraph(_MARGIN, y, "  ·  ".join(facts), wide, _TEXT) + 0.14
+    y = sheet.paragraph(MARGIN, MARGIN, title, wide, TITLE, bold=True)
+    y = sheet.paragraph(MARGIN, y, "  ·  ".join(facts), wide, TEXT) + 0.14
     deepest = y
     for i, (name, picture, key) in enumerate(panels):
-        x, below = _MARGIN + i * (_COLUMN + _GAP), y + _SMALL * LINE / 72 + 0.04
-        sheet.text(x, y, name, _SMALL, bold=True, colour=QUIET)
+        x, below = MARGIN + i * (_COLUMN + GAP), y + SMALL * LINE / 72 + 0.04
+        sheet.text(x, y, name, SMALL, bold=True, colour=QUIET)
         sheet.picture(x, below, width, width / ratio, picture, outline)
         deepest = max(deepest, key(sheet, x, below + width / ratio + 0.07, _COLUMN))
-    y = sheet.text(_MARGIN, deepest + 0.14, title, _SMALL, bold=True, colour=QUIET) + 0.04
+    y = sheet.text(MARGIN, deepest + 0.14, title, SMALL, bold=True, colour=QUIET) + 0.04
     width = min(wide, 5.0 * ratio)
     height = width / ratio
     places = _places(numbered, image.shape[:2], (width, height))
     leaders = _leaders(numbered, places, image.shape[:2], (width, height))
-    sheet.picture(_MARGIN, y, width, height, over, np.concatenate([outline, leaders]))
+    sheet.picture(MARGIN, y, width, height, over, np.concatenate([outline, leaders]))
     for n, (across, down) in zip(numbered, places, strict=True):
-        sheet.label(_MARGIN + across, y + down, str(n.number), _PLATE)
-    below = _key(sheet, _MARGIN, y + height + 0.07, width, _status_items(status, label))
-    beside = wide - width - _GAP
+        sheet.label(MARGIN + across, y + down, str(n.number), _PLATE)
+    below = legend(sheet, MARGIN, y + height + 0.07, width, _status_items(status, label))
+    beside = wide - width - GAP
     if beside >= _COLUMN:
-        below = max(below, _list(sheet, _MARGIN + width + _GAP, y, beside, numbered, 1))
+        below = max(below, _list(sheet, MARGIN + width + GAP, y, beside, numbered, 1))
     else:
-        below = _list(sheet, _MARGIN, below + 0.1, wide, numbered, 2)
+        below = _list(sheet, MARGIN, below + 0.1, wide, numbered, 2)
     ragged = [str(n.number) for n in numbered if _ragged(n.mask)]
     said = [f"Too thin or ragged to be outlined: {', '.join(ragged)}."] if ragged else []
     for note in [*said, *notes]:
-        below = sheet.paragraph(_MARGIN, below + 0.03, note, wide, _SMALL, lines=3, colour=QUIET)
-    return sheet.figure(below + _MARGIN)
+        below = sheet.paragraph(MARGIN, below + 0.03, note, wide, SMALL, lines=3, colour=QUIET)
+    return sheet.figure(below + MARGIN)
 
 
 def _slice(status: NDArray[np.uint8]) -> int | None:
@@ -192,18 +187,22 @@ def _touch(at: NDArray[np.float64], half: NDArray[np.float64], box: NDArray[np.f
 def _list(sheet: Sheet, x: float, y: float, width: float, numbered: Sequence[Numbered], columns: int) -> float:
     """What the numbers stand for, in columns. Returns the y below it."""
     if not numbered:
-        return sheet.text(x, y, "No confused region.", _TEXT)
-    y = sheet.text(x, y, "Numbered by area: truth → prediction", _SMALL, bold=True, colour=QUIET) + 0.02
+        return sheet.text(x, y, "No confused region.", TEXT)
+    y = sheet.text(x, y, "Numbered by area: truth → prediction", SMALL, bold=True, colour=QUIET) + 0.02
     rows, room = -(-len(numbered) // columns), width / columns
     for i, n in enumerate(numbered):
-        left, top = x + (i // rows) * room, y + i % rows * _TEXT * LINE / 72
+        left, top = x + (i // rows) * room, y + i % rows * TEXT * LINE / 72
         told = f"{n.number}  {n.what}: {n.pixels:,} pixel{'s' * (n.pixels != 1)}"
-        sheet.text(left, top, wrapped(told, _TEXT, room - 0.1, 1)[0], _TEXT)
-    return y + rows * _TEXT * LINE / 72 + 0.04
+        sheet.text(left, top, wrapped(told, TEXT, room - 0.1, 1)[0], TEXT)
+    return y + rows * TEXT * LINE / 72 + 0.04
 
 
 def _nothing(_: Sheet, __: float, y: float, ___: float) -> float:
     return y
+
+
+def _classes(labels: NDArray[np.int64], classes: ClassTable) -> _Draw:
+    return lambda sheet, x, y, width: class_legend(sheet, x, y, width, labels, classes, "ignored")
 
 
 def _status_items(status: NDArray[np.uint8], label: str | None) -> list[tuple[str, tuple[int, int, int]]]:
@@ -218,36 +217,3 @@ def _status_items(status: NDArray[np.uint8], label: str | None) -> list[tuple[st
         ]
     names += [(4, "ignored", IGNORED)] if counts[4] else []
     return [(f"{name} {int(counts[i]):,}", rgb) for i, name, rgb in names]
-
-
-def _class_key(labels: NDArray[np.int64], classes: ClassTable) -> _Draw:
-    colours = class_colours(classes)
-    found = occurring(labels, classes)
-    items = [
-        (
-            f"{'ignored' if i is None else classes.names[i]} {words.percent(share)}",
-            OTHER if i is None else (int(colours[i][0]), int(colours[i][1]), int(colours[i][2])),
-        )
-        for i, share in found[:_LEGEND]
-    ]
-
-    def draw(sheet: Sheet, x: float, y: float, width: float) -> float:
-        y = _key(sheet, x, y, width, items)
-        more = len(found) - _LEGEND
-        return sheet.text(x, y, f"and {more} more", _SMALL, colour=QUIET) if more > 0 else y
-
-    return draw
-
-
-def _key(sheet: Sheet, x: float, y: float, width: float, items: Sequence[tuple[str, tuple[int, int, int]]]) -> float:
-    """Swatches with their names, in rows as they fit. Returns the y below them."""
-    size, at = _SMALL * 0.9 / 72, x
-    for text, rgb in items:
-        text = wrapped(text, _SMALL, width - 0.16, 1)[0]
-        need = 0.16 + width_of(text, _SMALL)
-        if at > x and at + need > x + width:
-            at, y = x, y + _SMALL * (LINE + 0.2) / 72
-        sheet.swatch(at, y + 0.025, size, tuple(v / 255 for v in rgb))
-        sheet.text(at + 0.14, y, text, _SMALL)
-        at += need + 0.14
-    return y + _SMALL * (LINE + 0.2) / 72

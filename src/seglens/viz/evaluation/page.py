@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglens.core.classes import ClassTable
-from seglens.viz._assets import PAGE_STYLE, STYLE
-from seglens.viz.cells import cell_colours, cell_text, is_dark
 from seglens.viz.colours import class_colours
-from seglens.viz.page import document
+from seglens.viz.evaluation.cells import cell_colours, cell_text
+from seglens.viz.media.document import document
+from seglens.viz.media.html import facts, notes, scrolling
+from seglens.viz.picture import is_dark
 
 _STYLE = """
 .evaluation h2{margin:1.75rem 0 .5rem}
@@ -60,14 +61,14 @@ def evaluation_page(
         '<p class="quiet">A dash: undefined, because the class does not occur. It counts in no mean.</p>\n'
         f"<h2>Confusion matrix</h2>\n{_matrix(counts, cells, classes, what)}\n"
         f"<h2>Images</h2>\n{_images(told['images'])}\n{_failures(told['failures'])}"
-        f"<details><summary>Provenance</summary>{_pairs(told['provenance'])}</details></section>"
+        f"<details><summary>Provenance</summary>{facts(told['provenance'].items())}</details></section>"
     )
-    return document(body, title, STYLE + PAGE_STYLE + _STYLE, "")
+    return document(body, title, _STYLE)
 
 
 def _overall(scores: Mapping[str, float | None]) -> str:
     names = {name: name.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice") for name in scores}
-    return _pairs({names[n].replace("boundary f", "boundary F"): _score(value) for n, value in scores.items()})
+    return facts((names[n].replace("boundary f", "boundary F"), _score(value)) for n, value in scores.items())
 
 
 def _classes(rows: Sequence[Mapping[str, Any]], classes: ClassTable) -> str:
@@ -93,10 +94,8 @@ def _images(images: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _failures(failures: Sequence[Mapping[str, str]]) -> str:
-    if not failures:
-        return ""
-    items = "".join(f"<li>{escape(f['image'])}: {escape(f['error'])}</li>" for f in failures)
-    return f'<div class="notes"><h3>Not evaluated, and counted nowhere</h3><ul>{items}</ul></div>\n'
+    said = notes([f"{f['image']}: {f['error']}" for f in failures], "Not evaluated, and counted nowhere")
+    return said and f"{said}\n"
 
 
 def _matrix(counts: NDArray[np.int64] | None, cells: NDArray[np.float64] | None, classes: ClassTable, what: str) -> str:
@@ -136,14 +135,16 @@ def _matrix(counts: NDArray[np.int64] | None, cells: NDArray[np.float64] | None,
             )
         parts.append("</g>")
     width, height = left + n * side + 4, top + n * side + 4
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><svg class="matrix" '
-        f'width="{width:g}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="Rows are the truth, columns the '
-        f'prediction; in the cells: {escape(what)}"><text class="axis" x="{left + n * side / 2:g}" y="12" '
-        f'text-anchor="middle">prediction</text><text class="axis" transform="translate(12 {top + n * side / 2:g}) '
-        f'rotate(-90)" text-anchor="middle">truth</text>{"".join(parts)}</svg></div>'
-        f'<p class="quiet">In the cells: {"per cent, " * shares}{escape(what)}. White: never. Grey: undefined.</p>'
+    middle_x, middle_y = left + n * side / 2, top + n * side / 2
+    drawn = (
+        f'<svg class="matrix" width="{width:g}" viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'aria-label="Rows are the truth, columns the prediction; in the cells: {escape(what)}">'
+        f'<text class="axis" x="{middle_x:g}" y="12" text-anchor="middle">prediction</text>'
+        f'<text class="axis" transform="translate(12 {middle_y:g}) rotate(-90)" text-anchor="middle">truth</text>'
+        f"{''.join(parts)}</svg>"
     )
+    key = f'<p class="quiet">In the cells: {"per cent, " * shares}{escape(what)}. White: never. Grey: undefined.</p>'
+    return scrolling("Confusion matrix", drawn) + key
 
 
 def _table(label: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -153,15 +154,7 @@ def _table(label: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> s
         f'<tr><th scope="row">{line[0]}</th>' + "".join(f'<td class="n">{cell}</td>' for cell in line[1:]) + "</tr>"
         for line in lines
     )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}"><table><thead><tr>{heads}</tr>'
-        f"</thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _pairs(pairs: Mapping[str, str]) -> str:
-    items = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in pairs.items())
-    return f"<dl>{items}</dl>"
+    return scrolling(label, f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
 
 
 def _score(value: float | None) -> str:

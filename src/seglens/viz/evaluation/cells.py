@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglens.viz.colours import table
-from seglens.viz.picture import LUMA
 
 UNDEFINED = (206, 206, 206)
 """Cells of classes that have no pixel to share out."""
@@ -39,8 +38,3 @@ def cell_text(value: float, shares: bool) -> str:
             scaled = value / size
             return f"{scaled:.0f}{unit}" if scaled >= 9.95 else f"{scaled:.1f}{unit}"
     return f"{value:.0f}"
-
-
-def is_dark(rgb: NDArray[np.uint8]) -> bool:
-    """Whether white is read better on a colour [3] than black."""
-    return float(rgb @ LUMA) < 110

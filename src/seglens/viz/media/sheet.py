@@ -24,6 +24,8 @@ from seglens.viz.outline import Segments
 
 INK, QUIET, FAINT = "#1a1a1a", "#5a5a5a", "#c8c8c8"
 LINE = 1.4  # line height over font size
+MARGIN, GAP = 0.2, 0.28  # inches
+SMALL, TEXT, TITLE = 7.0, 8.0, 11.0  # points
 
 _RC: dict[Any, Any] = {
     # Text stays text in PDF; in SVG it becomes outlines, which look the same everywhere.
@@ -146,45 +148,12 @@ class Sheet:
         align: Literal["left", "center", "right"] = "left",
     ) -> float:
         """One line whose upper edge is at y. Returns the y below it."""
-        text, families = _drawable(text)
-        if text:
-            drawn = Text(
-                x,
-                y + size * LINE * 0.76 / 72,
-                text,
-                color=colour,
-                fontsize=size,
-                fontfamily=list(families),
-                fontweight="bold" if bold else "normal",
-                horizontalalignment=align,
-                verticalalignment="baseline",
-                parse_math=False,  # a class may be called "$x$"
-                usetex=False,
-            )
-            self._place(drawn)
+        self._line(x, y + size * LINE * 0.76 / 72, text, size, bold, colour, horizontalalignment=align)
         return y + size * LINE / 72
 
     def upright(self, x: float, y: float, text: str, size: float = 8, *, bold: bool = False, colour: str = INK) -> None:
         """One line turned to read upwards, centred on x, its beginning at y and the rest above it."""
-        text, families = _drawable(text)
-        if not text:
-            return
-        drawn = Text(
-            x + size * 0.27 / 72,
-            y,
-            text,
-            color=colour,
-            fontsize=size,
-            fontfamily=list(families),
-            fontweight="bold" if bold else "normal",
-            horizontalalignment="left",
-            verticalalignment="baseline",
-            rotation=90,
-            rotation_mode="anchor",
-            parse_math=False,
-            usetex=False,
-        )
-        self._place(drawn)
+        self._line(x + size * 0.27 / 72, y, text, size, bold, colour, rotation=90, rotation_mode="anchor")
 
     def paragraph(
         self,
@@ -268,6 +237,15 @@ class Sheet:
         self._figure.set_size_inches(self.width, height)
         self._axes.set(xlim=(0, self.width), ylim=(height, 0))
         return self._figure
+
+    def _line(self, x: float, y: float, text: str, size: float, bold: bool, colour: str, **how: Any) -> None:
+        text, families = _drawable(text)
+        if text:
+            weight = "bold" if bold else "normal"
+            drawn = Text(x, y, text, color=colour, fontsize=size, fontfamily=list(families), fontweight=weight, **how)
+            drawn.set_parse_math(False)  # a class may be called "$x$"
+            drawn.set_usetex(False)
+            self._place(drawn)
 
     def _place(self, artist: Artist) -> None:
         artist.set_zorder(1)  # one for all: what comes later lies above

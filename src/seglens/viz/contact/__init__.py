@@ -1,0 +1,1 @@
+"""Contact sheets: many small maps of one picture, as figures, as a page, and to files."""

@@ -1,0 +1,1 @@
+"""How well a network segments: confusion matrix and error map as figures, all scores on a page."""

@@ -1,0 +1,1 @@
+"""What all figures and pages are made of: paper and HTML, their parts and their files."""
