@@ -31,7 +31,12 @@ def test_empty_regions_are_nan_and_no_others():
     inside[1] = 1
     with pytest.warns(EmptyRegionWarning, match=r"NaN: 0 in mask \(image 0 of the batch\)\.$"):
         bound = scores(Target(0, mask(inside)), Target(1, everything))
-    maps = finish(torch.ones(2, 2, 4, 5), bound, bound(Y), Y)
+    found = {"weights": torch.ones(2, 2, 3, dtype=torch.bfloat16), "number": torch.ones(2, 2, dtype=torch.int64)}
+    maps = finish(torch.ones(2, 2, 4, 5), bound, bound(Y), Y, extras=found, pictures={"a": torch.ones(2, 2, 4, 5)})
+    for result in (maps.extras["weights"], maps.pictures["a"]):
+        assert result.dtype == torch.float32
+        assert result.isnan().flatten(2).all(2).tolist() == [[True, False], [False, False]]
+    assert maps.extras["number"].eq(1).all()
     assert maps.values.isnan().flatten(2).all(2).tolist() == [[True, False], [False, False]]
     assert maps.score.isnan().tolist() == [[True, False], [False, False]]
     assert maps.values[1].eq(1).all()

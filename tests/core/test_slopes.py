@@ -1,10 +1,14 @@
 """Slopes: many targets through the few channels of a linear head, wherever that is exact, and never elsewhere."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+import seglens as sl
 from seglens.core import slopes as module_under_test
 from seglens.core.cost import measured
 from seglens.core.errors import CaptureError
@@ -460,3 +464,47 @@ def test_nodes_lie_on_the_way_to_what_is_differentiated_by():
         assert len(list(found.nodes())) == len(set(found.nodes()))
     with slopes(net, pictures(dtype=torch.float32), Targets.of(Target(1, BOX)), ["layer"]) as found:
         assert names(found) == {"Add", "Sigmoid"}
+
+
+def deep():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return nn.Sequential(
+            *(part for inputs in (3, 6, 6) for part in (nn.Conv2d(inputs, 6, 3, padding=1), nn.ReLU())),
+            nn.Conv2d(6, 4, 1),
+        ).eval()
+
+
+class TestHalfPrecision:
+    """A mean over many pixels has slopes of 1/|R|, which half precision has not: they are taken of the sum."""
+
+    METHODS = (
+        sl.Saliency(),
+        sl.GuidedBackprop(),
+        sl.GradCAM("4", relu=False),
+        sl.GradCAMPlusPlus("4"),
+        sl.HiResCAM("4", relu=False),
+        sl.Activation("4"),
+    )
+
+    @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+    def test_large_regions_give_the_map_of_single_precision(self, method, dtype):
+        toy = deep()
+        x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+        targets = Targets.of([Target(c, everything) for c in (1, 2)])
+        expected = method(Network(module=toy), x, targets).values
+        halved = Network(module=copy.deepcopy(toy).to(dtype))
+        autocast = torch.autocast("cpu", dtype=dtype)
+        found = [method(halved, x, targets).values]
+        with autocast:
+            found.append(method(Network(module=toy), x, targets).values)
+        for values in found:
+            alike = torch.nn.functional.cosine_similarity(values.flatten(2), expected.flatten(2), 2)
+            assert alike.min() > 0.97
+
+    def test_an_explanation_holds_no_half(self):
+        method = sl.GradCAM("4", relu=False)
+        image = np.zeros((32, 32, 3), np.uint8)
+        why = sl.explain(Network(module=deep()), image, method, Target(1), precision="bfloat16")
+        assert {a.dtype for a in why.extras.values()} == {np.dtype(np.float32)}

@@ -104,6 +104,15 @@ def test_nothing_overflows():
     assert bool(torch.isfinite(found.values).all())
 
 
+def test_powers_of_huge_slopes_do_not_overflow():
+    net, _ = net_and_tail()
+    with torch.no_grad():
+        net.module[4].weight *= 1e25
+    found = GradCAMPlusPlus("1")(Network(module=net.module.float()), pictures().float(), Target(1, everything))
+    assert bool(torch.isfinite(found.values).all())
+    assert found.values.max() > 0
+
+
 def test_zero_gradients_give_no_weight():
     """0/0 → 0: channels that the score does not feel neither speak nor spoil the map."""
     net, _ = net_and_tail()

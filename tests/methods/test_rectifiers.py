@@ -36,7 +36,6 @@ NO_RECTIFIERS = {
     "clamp from a small number": lambda z: z.clamp(min=1e-6),
     "clamp from above": lambda z: z.clamp(max=1),
     "maximum of 1": lambda z: torch.maximum(z, torch.ones_like(ZERO)),
-    "maximum of two": lambda z: torch.maximum(z, z * 2),
     "log of a sigmoid": F.logsigmoid,
     "soft shrinkage": F.softshrink,
     "hard shrinkage": F.hardshrink,
@@ -189,6 +188,8 @@ DOUBTFUL = {
     "mask": (lambda z: z * (z > 0), "a choice or mask of the input's size"),
     "mask of numbers": (lambda z: z * (z > 0).double(), "a choice or mask of the input's size"),
     "fill": (lambda z: z.masked_fill(z < 0, 0.0), "a choice or mask of the input's size"),
+    "larger of two": (lambda z: torch.maximum(z, z.flip(3)), r"torch\.maximum"),
+    "smaller of two": (lambda z: torch.minimum(z, z.flip(3)), r"torch\.minimum"),
 }
 
 
@@ -203,6 +204,13 @@ def test_what_cannot_be_seen_is_named(name):
     net = three_convolutions(function)
     with untouched(net, x), pytest.raises(RectifierError, match=f"one of these is a rectifier.*{named}"):
         SIGNED(net, x, asked(1))
+
+
+def test_the_larger_of_x_and_a_part_of_x_is_a_leaky_relu():
+    written = three_convolutions(lambda z: torch.maximum(0.1 * z, z))
+    own = three_convolutions(lambda z: F.leaky_relu(z, 0.1))
+    x = pictures()
+    torch.testing.assert_close(SIGNED(written, x, asked(1)).values, SIGNED(own, x, asked(1)).values)
 
 
 def test_module_hooks_of_the_user_are_no_doubt():

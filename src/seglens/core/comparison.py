@@ -159,7 +159,8 @@ class Dependence:
         if self.weak:
             return "hangs largely on picture and architecture: weights that learned nothing give much the same map"
         if self.trained.value >= ALIKE and self.trained.low > self.chance:
-            return "moves with the weights; what stays alike is its decay around the region, not its detail"
+            detail = "and a little of its detail" if self.beyond.low > self.chance_beyond else "not its detail"
+            return f"moves with the weights; what stays alike is its decay around the region, {detail}"
         return "moves with the weights, which does not prove that it is faithful to them"
 
     def to_dict(self) -> dict[str, Any]:

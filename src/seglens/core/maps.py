@@ -49,11 +49,9 @@ def finish(
     pictures: Mapping[str, Tensor] | None = None,
 ) -> Maps:
     """Close a method's work: float32, NaN for empty regions, a warning for maps that are zero everywhere."""
-    values = values.detach().float()
-    score = score.detach().float()
-    if (empty := scores.empty) is not None and bool(empty.any()):
-        values = values.masked_fill(empty.reshape(*empty.shape, *[1] * (values.ndim - 2)), torch.nan)
-        score = score.masked_fill(empty, torch.nan)
+    values, score = (_settled(v, scores.empty) for v in (values.detach().float(), score.detach().float()))
+    extras = {name: _settled(v, scores.empty) for name, v in (extras or {}).items()}
+    pictures = {name: _settled(v, scores.empty) for name, v in (pictures or {}).items()}
     blank = (values == 0).flatten(2).all(2)
     for b in blank.any(1).nonzero().flatten().tolist():
         named = ", ".join(str(scores.items[t]) for t in blank[b].nonzero().flatten().tolist()[:8])
@@ -73,6 +71,16 @@ def finish(
         layer=layer,
         signed=signed,
         unit=unit,
-        extras=dict(extras or {}),
-        pictures=dict(pictures or {}),
+        extras=extras,
+        pictures=pictures,
     )
+
+
+def _settled(result: Tensor, empty: Tensor | None) -> Tensor:
+    """A result [B T …] in no less than float32, NaN where the region is empty; whole numbers as they are."""
+    if not result.is_floating_point():
+        return result
+    result = result.to(torch.promote_types(result.dtype, torch.float32))
+    if empty is None or not bool(empty.any()):
+        return result
+    return result.masked_fill(empty.reshape(*empty.shape, *[1] * (result.ndim - 2)), torch.nan)

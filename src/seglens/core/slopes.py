@@ -16,6 +16,8 @@ from seglens.core.network import Network, Of, upsampled
 from seglens.core.receptive import Follower, Reach
 from seglens.core.targets import Scores, Targets
 
+HALF = (torch.float16, torch.bfloat16)
+
 BASIS_LIMIT = 2**30
 """Bytes of stored basis derivatives above which targets are differentiated one by one instead."""
 
@@ -52,7 +54,8 @@ class Slopes:
     ) -> None:
         self.scores = scores
         self.output = y.detach()
-        self.at = tuple(a.detach() for a in at)
+        # Sums over places and channels are not to be taken in half precision.
+        self.at = tuple(_wide(a.detach()) for a in at)
         self.reach = reach
         self.passes = 0
         self._y = y
@@ -65,6 +68,7 @@ class Slopes:
                 "cuts the gradient (detach, argmax, no_grad): there is nothing to differentiate."
             )
         self._head = head
+        self._half = y.dtype in HALF or any(a.dtype in HALF for a in at) or torch.is_autocast_enabled(y.device.type)
 
     def __len__(self) -> int:
         return len(self.scores.items)
@@ -139,7 +143,7 @@ class Slopes:
         treats channels alike and linearly, as the derivative there shows.
         """
         head, a = self._head, self.at[i]
-        if head is None or head.input.shape != a.shape or not torch.equal(head.input.detach(), a):
+        if head is None or head.input.shape != a.shape or not torch.equal(_wide(head.input.detach()), a):
             return False
         if not head.is_linear(len(self._y)) or _goes_round(self._y, head.output):
             return False
@@ -148,11 +152,18 @@ class Slopes:
         return all(target.of == "logits" for target in self.scores.items)
 
     def _one(self, t: int) -> tuple[Tensor, ...]:
-        return self._reverse(self._score(t), None)
+        found = self._reverse(self._score(t), None)
+        return tuple(g / self._lift(t).reshape(-1, *[1] * (g.ndim - 1)).to(g) for g in found) if self._half else found
 
     def _score(self, t: int) -> Tensor:
-        """S_t summed over the images, which do not mix. Its graph lives for one pass only."""
-        return self.scores.one(self._y, t, self._read).sum()
+        """S_t summed over the images, which do not mix, times `_lift`. Its graph lives for one pass only."""
+        one = self.scores.one(self._y, t, self._read)
+        return (one * self._lift(t).to(one)).sum() if self._half else one.sum()
+
+    def _lift(self, t: int) -> Tensor:
+        """[n·B] or [1]: in half precision means are differentiated as sums, since 1 over many pixels would be 0."""
+        sizes = self.scores.sizes()[:, t]
+        return sizes.repeat(len(self._y) // len(sizes)) if len(sizes) > 1 else sizes
 
     def _passes(self, basis: _Basis) -> Iterator[tuple[Tensor, ...]]:
         h = basis.head.input
@@ -164,7 +175,8 @@ class Slopes:
     def _reverse(self, of: Tensor, seed: Tensor | None) -> tuple[Tensor, ...]:
         self.passes += 1
         # A layer beside the path has derivative zero.
-        return torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True, materialize_grads=True)
+        found = torch.autograd.grad(of, self._at, seed, retain_graph=True, allow_unused=True, materialize_grads=True)
+        return tuple(map(_wide, found))
 
     @cached_property
     def _bases(self) -> list[_Basis]:
@@ -190,7 +202,7 @@ class Slopes:
         is then the target's weight of class k, times a pattern of places that all targets share. It is checked on one
         random combination of the targets, which meets that form only if each of them does.
         """
-        weights = head.weight.new_zeros(len(group), len(head.weight))
+        weights = _wide(head.weight.new_zeros(len(group), len(head.weight)))
         for row, t in zip(weights, group, strict=True):
             for k, weight in self.scores.terms[t].items():
                 if k >= len(row) or self.scores.network.is_binary(self._y):
@@ -208,12 +220,14 @@ class Slopes:
         if not bool(((found - expected).abs() <= rounding).all()):
             return None
         coefficients = (weights @ head.weight.to(weights.dtype)).expand(len(head.input), -1, -1)
+        if self._half:
+            coefficients = coefficients / self._lift(group[0])[:, None, None].to(coefficients)
         shape = (head.input.shape[0], 1, *head.input.shape[2:])
         return _Basis(head, pattern.reshape(shape).to(head.input.dtype), group, coefficients)
 
     def _at_head(self, head: Head, of: Tensor) -> Tensor:
         """The derivative by the head's output, [B K places]: cheap, since little comes behind a head."""
-        g = torch.autograd.grad(of, head.output, retain_graph=True)[0].detach()
+        g = _wide(torch.autograd.grad(of, head.output, retain_graph=True)[0].detach())
         return g.flatten(2) if g.ndim > 2 else g[:, :, None]
 
 
@@ -254,6 +268,11 @@ def slopes(
 def _root_of(follower: Follower | None) -> Callable[[Tensor], None] | None:
     """Follow from a layer's output on; one without space has nothing to follow."""
     return None if follower is None else lambda a: follower.root(a) if a.ndim > 2 else None
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In no less than float32."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _leads_to(end: Tensor, start: Tensor) -> bool:

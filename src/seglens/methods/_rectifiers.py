@@ -57,6 +57,9 @@ POINTWISE = GATES.union(
 )
 """Steps of which an activation may be written out: each value depends on the value at its own place."""
 
+EXTREMES = {"Maximum": "maximum", "Fmax": "fmax", "Minimum": "minimum", "Fmin": "fmin", "Logaddexp": "logaddexp"}
+"""The larger or smaller of two: a rectifier where both are functions of one value, which the graph need not tell."""
+
 LONGEST = 16
 """Steps of the longest activation written out that is looked for: the tanh form of GELU has ten."""
 
@@ -111,6 +114,8 @@ def find_rectifiers(nodes: Iterable[Node]) -> Rectifiers:
                 found.append(node)
         elif _may_mask(node, kind):
             doubts.append((node, "a choice or mask of the input's size"))
+        elif kind in EXTREMES and len(_edges(node)) == 2:
+            doubts.append((node, f"torch.{EXTREMES[kind]}"))
     return Rectifiers(
         nodes=tuple(n for n in found if n not in inside),
         sealed=tuple(dict.fromkeys(sealed)),
@@ -220,16 +225,17 @@ def _is_rectifier(node: Node, kind: str) -> bool:
 def _written_out(node: Node, kind: str) -> set[Node] | None:
     """The steps inside an activation written out, of which `node` is the last; None where it is none.
 
-    x·h(x) with a gate h (Swish, Mish, GELU, hard swish), where(x > 0, x, h(x)) (leaky ReLU, ELU), and x + |x|.
+    x·h(x) with a gate h (Swish, Mish, GELU, hard swish), where(x > 0, x, h(x)) and max(x, h(x)) (leaky ReLU, ELU), and
+    x + |x|.
     """
     branches = _edges(node)
-    if kind not in ("Mul", "Where", "Add") or len(branches) != 2 or not (found := _between(branches)):
+    if kind not in ("Mul", "Where", "Add", "Maximum") or len(branches) != 2 or not (found := _between(branches)):
         return None
     steps, of = found
     if not any(branch == of or _is_multiple(branch[0], of) for branch in branches):
         return None
     kinds = {_kind(step) for step in steps}
-    if kind == "Where" or (kind == "Mul" and kinds & GATES) or (kind == "Add" and kinds == {"Abs"}):
+    if kind in ("Where", "Maximum") or (kind == "Mul" and kinds & GATES) or (kind == "Add" and kinds == {"Abs"}):
         return steps
     return None
 

@@ -47,8 +47,9 @@ class GradCAMPlusPlus:
         for t, (g,) in found.each():
             size = sizes[:, t].reshape(-1, *[1] * (a.ndim - 1)).to(g)
             g = g * size
-            below = 2 * g.square() + total * g**3
-            share = torch.where(below == 0, 0, g.square() / torch.where(below == 0, 1, below))
+            # G² cancels, and with it all powers that could overflow.
+            below = torch.where(g == 0, 0, 2 + total * g)
+            share = torch.where(below == 0, 0, 1 / torch.where(below == 0, 1, below))
             w = (share * g.relu()).flatten(2).sum(2) / size.flatten(1)
             coarse[:, t] = torch.einsum("bk,bk...->b...", w, a)
         return coarse, {}

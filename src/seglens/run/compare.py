@@ -83,6 +83,8 @@ def compare(
     gave a map, or the module cannot be copied.
     """
     net = open_network(network, device)
+    if isinstance(methods, str):
+        raise ParameterError(f"compare takes two or more methods, in a list; {methods!r} is one name.")
     chosen = [method_of(m) for m in methods]
     labels = labels_of(chosen)
     _check(chosen, labels, target, randomise, cascade)
