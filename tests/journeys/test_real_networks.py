@@ -40,9 +40,12 @@ METHODS = {
 }
 # From black, the gradient of that network jumps so often that 256 nodes miss 1 %; from a blurred picture 16 do.
 VESSEL_METHODS = {**METHODS, "integrated-gradients": sl.IntegratedGradients(nodes=16, baseline="blur")}
-# An untruncated CAM of a small region, and bottlenecks that these networks hardly use, are named by warnings.
+# An untruncated CAM of a small region, bottlenecks that these networks hardly use, and XRAI at few nodes are named by
+# warnings.
 honest = pytest.mark.filterwarnings(
-    "ignore::seglens.core.errors.ReachWarning", "ignore::seglens.core.errors.ZeroMapWarning"
+    "ignore::seglens.core.errors.ReachWarning",
+    "ignore::seglens.core.errors.ZeroMapWarning",
+    "ignore::seglens.core.errors.CompletenessWarning",
 )
 
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from seglens.core.convention import Convention
 from seglens.core.errors import CompletenessWarning, NonFiniteError, ParameterError
+from seglens.core.frame import Frame
 from seglens.core.network import Network
 from seglens.core.regions import everything
-from seglens.core.targets import Target, channel
+from seglens.core.targets import Target, Targets, channel
 from seglens.methods import InputXGradient, IntegratedGradients
 
 
@@ -165,3 +166,15 @@ def test_a_network_undefined_on_the_baseline_is_named():
 def test_bad_parameters(field, value):
     with pytest.raises(ParameterError, match=rf"IntegratedGradients.{field} is to be"):
         IntegratedGradients(**{field: value})
+
+
+def test_the_mean_colour_is_that_of_the_picture_without_padding():
+    net, small = network(nn.Conv2d(2, 3, 3, padding=1)), pictures(1, 2, 5, 6)
+    x = nn.functional.pad(small, (0, 2, 0, 3), mode="replicate")
+    frame = Frame((5, 6), (5, 6), (8, 8))
+    found = IntegratedGradients(nodes=1, baseline="mean")(
+        net, x, Targets(items=(Target(0, everything),), frames=(frame,))
+    )
+    start = small.mean((2, 3), keepdim=True).expand_as(x)
+    expected = (gradient(lambda v: net.module(v)[:, 0, :5, :6].mean((1, 2)), x) * (x - start)).sum(1)
+    torch.testing.assert_close(found.values[:, 0], expected.float())

@@ -339,3 +339,18 @@ def test_volumes():
     expected = nn.functional.avg_pool3d(lost[None, None], 2) * 8
     expected = expected.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
     torch.testing.assert_close(found, expected.float())
+
+
+def test_default_patches_and_mean_are_those_of_the_picture_without_padding():
+    net, small = network(nn.Conv2d(2, 3, 3, padding=1)), pictures(1, 2, 16, 16)
+    x = torch.cat([nn.functional.pad(small, (0, 16, 0, 16), mode="replicate"), pictures(1, 2, 32, 32, seed=3)])
+    frames = (Frame((16, 16), (16, 16), (32, 32)), Frame.identity((32, 32)))
+    targets = Targets(items=(logit(1),), frames=frames)
+    found = Occlusion()(net, x, targets)
+    for b, size in enumerate((2, 4)):
+        one = Targets(items=(logit(1),), frames=frames[b : b + 1])
+        torch.testing.assert_close(Occlusion(size=size)(net, x[b : b + 1], one).values, found.values[b : b + 1])
+    # Of a linear network a patch costs gradient times change; the mean is that of the picture.
+    filled = small.mean((2, 3), keepdim=True)
+    lost = gradient(lambda v: score(net.module(v), 1, (32, 32)), x[:1]) * (x[:1] - filled)
+    assert found.values[0, 0, 0, 0] == pytest.approx(lost[..., :2, :2].sum().item(), rel=1e-4)

@@ -11,10 +11,11 @@ from torch import nn
 from seglens.core import batches
 from seglens.core.cost import measured
 from seglens.core.errors import EmptyRegionError, EmptyRegionWarning, NonFiniteError, ParameterError
+from seglens.core.frame import Frame
 from seglens.core.network import Network
 from seglens.core.progress import watching
 from seglens.core.regions import box, everything, mask, predicted
-from seglens.core.targets import Target, channel
+from seglens.core.targets import Target, Targets, channel
 from seglens.methods import RISE
 from seglens.perturb import FILLS, fill
 from seglens.perturb.masks import RandomMasks
@@ -338,8 +339,52 @@ def test_a_fill_that_the_network_cannot_take():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("masks", 1), ("cells", 0), ("keep", 0.0), ("keep", 1.0), ("fill", "red"), ("weigh", "iou"), ("seed", -1)],
+    [
+        ("masks", 1),
+        ("cells", 0),
+        ("keep", 0.0),
+        ("keep", 1.0),
+        ("fill", "red"),
+        ("weigh", "iou"),
+        ("seed", -1),
+        ("seed", 2**63),
+    ],
 )
 def test_bad_parameters(field, value):
     with pytest.raises(ParameterError, match=rf"RISE.{field} is to be"):
         RISE(**{field: value})
+
+
+def test_padding_goes_with_the_pixel_that_it_repeats():
+    """To a network that pads by itself a padded picture is the picture: RISE gives it the same map, in any company."""
+
+    class Padded(nn.Module):
+        """Pads a smaller picture to 8 × 8 itself, and sees all of it everywhere."""
+
+        def forward(self, v):
+            v = nn.functional.pad(v, (0, 8 - v.shape[-1], 0, 8 - v.shape[-2]), mode="replicate")
+            weights = torch.arange(64.0, dtype=v.dtype).reshape(8, 8) / 8
+            seen = (v * weights).mean((1, 2, 3)).reshape(-1, 1, 1, 1)
+            return torch.cat([0 * v[:, :1], v[:, :1] + seen], 1)
+
+    net, small, other = Network(module=Padded()), pictures(1, 2, 6, 5).float(), pictures(1, 2, 8, 8, seed=3).float()
+    frames = (Frame((6, 5), (6, 5), (8, 8)), Frame.identity((8, 8)))
+    x = torch.cat([nn.functional.pad(small, (0, 3, 0, 2), mode="replicate"), other])
+    inside = Target(1, box(0, 0, 6, 5), of="logits")
+
+    class Cut(nn.Module):
+        def forward(self, v):
+            return net.module(v)[..., :6, :5]
+
+    for kind in ("mean", "blur", "white"):
+        method = RISE(masks=9, cells=3, fill=kind, seed=1)
+        both = method(net, x, Targets(items=(inside,), frames=frames))
+        alone = method(net, x[:1], Targets(items=(inside,), frames=frames[:1]))
+        unpadded = method(Network(module=Cut()), small, inside)
+        torch.testing.assert_close(alone.values, both.values[:1])
+        torch.testing.assert_close(method(net, other, inside).values, both.values[1:])
+        if kind != "blur":
+            torch.testing.assert_close(both.values[:1, :, :6, :5], unpadded.values)
+            error = both.pictures["standard-error"][:1, :, :6, :5]
+            torch.testing.assert_close(error, unpadded.pictures["standard-error"])
+        torch.testing.assert_close(both.values[0, 0, 6:, :5], both.values[0, 0, 5:6, :5].expand(2, 5))

@@ -66,7 +66,9 @@ def test_the_region_is_that_of_the_clean_image():
     torch.testing.assert_close(found.score, Saliency()(net, x, 0).score)
 
 
-@pytest.mark.parametrize(("field", "value"), [("samples", 0), ("noise", -0.1), ("noise", float("nan")), ("seed", -1)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("samples", 0), ("noise", -0.1), ("noise", float("nan")), ("seed", -1), ("seed", 2**63)]
+)
 def test_bad_parameters(field, value):
     with pytest.raises(ParameterError, match=rf"SmoothGrad.{field} is to be"):
         SmoothGrad(**{field: value})

@@ -10,7 +10,7 @@ from torch import nn
 
 import seglens as sl
 from seglens.core.convention import Convention
-from seglens.core.errors import NonFiniteError, ParameterError
+from seglens.core.errors import CompletenessWarning, NonFiniteError, ParameterError
 from seglens.core.frame import Frame
 from seglens.core.network import Network
 from seglens.core.regions import box, everything
@@ -146,18 +146,28 @@ def test_padding_counts_in_the_score_but_has_no_map():
     assert not found.values[..., 90:].any()
     torch.testing.assert_close(found.values.sum(), attribution[..., :40, :90].sum(), rtol=1e-4, atol=1e-6)
     assert found.extras["completeness-gap"].abs().max() < 1e-6
+    # What the padding changed of the score is in no pixel of the map.
+    change = (found.score - found.extras["baseline-score"]).item()
+    outside = attribution.double().sum().item() - attribution[..., :40, :90].double().sum().item()
+    assert abs(outside) > 1e-3 * abs(change)
+    assert found.values.double().sum().item() == pytest.approx(change - outside, rel=1e-4)
 
 
 def test_too_few_nodes_show_in_the_gap():
     net = network(nn.Conv2d(3, 4, 3, padding=1), nn.Sigmoid(), nn.Conv2d(4, 3, 1))
     with torch.no_grad():
         net.module[0].weight *= 6
-    gaps = [XRAI(nodes=n)(net, SCENE, Target(1, box(*REGION))).extras["completeness-gap"].abs().item() for n in (1, 12)]
+    asked = Target(1, box(*REGION))
+    with pytest.warns(CompletenessWarning, match=r"miss the change of score by .*% with 1 nodes .*raise `nodes`"):
+        few = XRAI(nodes=1)(net, SCENE, asked)
+    gaps = [one.extras["completeness-gap"].abs().item() for one in (few, XRAI(nodes=12)(net, SCENE, asked))]
+    assert gaps[0] > 0.05
     assert gaps[0] > 10 * gaps[1]
     assert gaps[1] < 1e-3
 
 
 @pytest.mark.parametrize(("targets", "most"), [(1, 2 * 4 * 2 + 3), (3, 2 * 4 * 4 + 3)])
+@pytest.mark.filterwarnings("ignore::seglens.core.errors.CompletenessWarning")
 def test_what_it_costs(targets, most):
     net = Network(module=nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 3, 3)))
     asked = [Target(c, everything) for c in range(targets)]

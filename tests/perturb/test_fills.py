@@ -86,3 +86,26 @@ def test_a_network_that_standardises_each_image(kind, level):
 def test_each_image_is_filled_by_itself(kind):
     network = net(CONVENTIONS[1])
     torch.testing.assert_close(fill(network, P, kind)[1:], fill(network, P[1:], kind))
+
+
+@pytest.mark.parametrize("kind", FILLS)
+@pytest.mark.parametrize("per_image", [False, True])
+def test_padding_does_not_change_what_fills_the_picture(kind, per_image):
+    """Two pictures on one grid, one padded with its last row and column: each as it is filled alone, unpadded."""
+    network = net(Convention(per_image=per_image))
+    small = P[:1, :, :13, :10]
+    x = torch.cat([nn.functional.pad(small, (0, 14, 0, 3), mode="replicate"), P[1:]])
+    shown = torch.ones(2, 16, 24, dtype=torch.bool)
+    shown[0, 13:], shown[0, :, 10:] = False, False
+    found = fill(network, x, kind, shown)
+    torch.testing.assert_close(found[:1, :, :13, :10], fill(network, small, kind))
+    assert torch.equal(found[1:], fill(network, P[1:], kind))
+    if kind in ("mean", "blur"):
+        assert not torch.allclose(found[:1], fill(network, x, kind)[:1])
+
+
+def test_the_mean_of_half_precision_does_not_overflow():
+    x = torch.full((1, 1, 400, 400), 3.0, dtype=torch.float16)
+    shown = torch.ones(1, 400, 400, dtype=torch.bool)
+    shown[:, :, 300:] = False
+    torch.testing.assert_close(fill(net(Convention(channels=1)), x, "mean", shown), x)

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglens.perturb.masks import RandomMasks
+from seglens.core.frame import Frame
+from seglens.perturb.masks import FramedMasks, RandomMasks
 
 LIKE = torch.zeros((), dtype=torch.float64)
 
@@ -110,3 +111,19 @@ def test_a_draw_is_the_same_however_batched_and_follows_type():
     masks.draw(0, 2, LIKE)
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.allclose(RandomMasks((6, 7), 3, 0.5, seed=6).draw(0, 7, LIKE), whole)
+
+
+def test_padding_is_masked_as_the_pixel_that_it_repeats():
+    frames = [Frame((5, 9), (5, 9), (8, 12)), Frame.identity((8, 12)), Frame((10, 18), (5, 9), (8, 12))]
+    found = FramedMasks.over(frames, 3, 0.5, seed=4).draw(2, 5, LIKE)
+    assert found.shape == (3, 3, 8, 12)
+    small = RandomMasks((5, 9), 3, 0.5, seed=4).draw(2, 5, LIKE)
+    for i, j in product(range(8), range(12)):
+        torch.testing.assert_close(found[:, 0, i, j], small[:, min(i, 4), min(j, 8)], rtol=0, atol=0)
+    assert torch.equal(found[:, 1], RandomMasks((8, 12), 3, 0.5, seed=4).draw(2, 5, LIKE))
+    assert torch.equal(found[:, 2], found[:, 0])
+
+
+def test_images_of_one_size_share_their_masks():
+    one = RandomMasks((6, 7), 3, 0.5, seed=5).draw(0, 4, LIKE)
+    assert torch.equal(FramedMasks.over([Frame.identity((6, 7))] * 3, 3, 0.5, seed=5).draw(0, 4, LIKE), one[:, None])

@@ -48,8 +48,9 @@ class IntegratedGradients:
             x = own(network, x)
             with torch.no_grad():
                 y = network(x)
-            scores = Targets.of(targets).bind(network, x, y)
-            start, s0 = beginning(network, x, scores, self.baseline)
+            targets = Targets.of(targets)
+            scores = targets.bind(network, x, y)
+            start, s0 = beginning(network, x, scores, self.baseline, targets.shown(x))
             s = scores(y)
             change = s - s0
             values: Tensor | None = None
@@ -69,11 +70,7 @@ class IntegratedGradients:
                 values[waiting] = found[waiting]
                 gap[waiting] = (left / change)[waiting]
                 nodes[waiting] = float(n)
-                # Below the rounding of the two scores no number of nodes can help.
-                rounding = 8 * torch.finfo(s.dtype).eps * (s.abs() + s0.abs())
-                waiting &= left.abs() > self.gap * change.abs() + rounding
-                if scores.empty is not None:
-                    waiting &= ~scores.empty
+                waiting &= missed(left, change, self.gap, s.abs() + s0.abs(), scores)
                 if not bool(waiting.any()) or n * 2 > self.most:
                     break
                 n *= 2
@@ -96,12 +93,21 @@ class IntegratedGradients:
         return total.abs().sum(2)
 
 
-def beginning(network: Network, x: Tensor, scores: Scores, baseline: Fill) -> tuple[Tensor, Tensor]:
+def missed(left: Tensor, change: Tensor, gap: float, sizes: Tensor, scores: Scores) -> Tensor:
+    """bool [B T]: where what is `left` of a change of score is more than `gap` of it; not where the region is empty.
+
+    `sizes`: |S(x)| + |S(x′)|, below whose rounding no number of nodes can help.
+    """
+    found = left.abs() > gap * change.abs() + 8 * torch.finfo(sizes.dtype).eps * sizes
+    return found if scores.empty is None else found & ~scores.empty
+
+
+def beginning(network: Network, x: Tensor, scores: Scores, baseline: Fill, shown: Tensor) -> tuple[Tensor, Tensor]:
     """The empty picture [B C *grid] from which gradients are integrated, and its scores [B T].
 
-    Raises NonFiniteError where the network is not defined there.
+    shown: bool [B *grid], without padding. Raises NonFiniteError where the network is not defined there.
     """
-    start = fill(network, x, baseline)
+    start = fill(network, x, baseline, shown)
     with torch.no_grad():
         empty = network(start)
         if not bool(torch.isfinite(empty).all()):

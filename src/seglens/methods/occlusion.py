@@ -47,7 +47,7 @@ class Occlusion:
     size: Annotated[
         int | None,
         Bounds(ge=1),
-        Help("side of a patch in pixels of the network's input; by default 1/8 of the picture's"),
+        Help("side of a patch in pixels of the network's input; by default 1/8 of the picture's there"),
     ] = None
     stride: Annotated[int | None, Bounds(ge=1), Help("pixels between patches, at most; by default half their side")] = (
         None
@@ -69,7 +69,7 @@ class Occlusion:
             asked = Targets.of(targets)
             scores = asked.bind(network, x, y, usual_reading(network, y))
             s = scores(exactly(y))
-            covered = fill(network, x, self.fill)
+            covered = fill(network, x, self.fill, asked.shown(x))
             frames = asked.frames or (Frame.identity(tuple(x.shape[2:])),) * x.shape[0]
             parts = self._superpixels(network, x, frames) if self.parts == "superpixel" else self._patches(x, frames)
 
@@ -90,12 +90,13 @@ class Occlusion:
             return finish(values, scores, s, y, pictures=pictures)
 
     def _patches(self, x: Tensor, frames: Sequence[Frame]) -> list[Parts]:
-        grid = x.shape[2:]
-        # One eighth of the side of a square (cube) as large as the picture.
-        size = self.size or max(1, round(math.prod(grid) ** (1 / len(grid)) / 8))
-        self._check_stride(size)
-        stride = self.stride or (size + 1) // 2
-        return [Patches.over(frame, size, stride, x.device) for frame in frames]
+        found: list[Parts] = []
+        for frame in frames:
+            # One eighth of the side of a square (cube) as large as the picture, without its padding.
+            size = self.size or max(1, round(math.prod(frame.resized) ** (1 / len(frame.resized)) / 8))
+            self._check_stride(size)
+            found.append(Patches.over(frame, size, self.stride or (size + 1) // 2, x.device))
+        return found
 
     def _superpixels(self, network: Network, x: Tensor, frames: Sequence[Frame]) -> list[Parts]:
         scales = [self.scale * 2**level for level in range(self.levels)]

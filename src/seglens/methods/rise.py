@@ -10,6 +10,7 @@ from torch import Tensor
 from seglens.core.batches import in_batches, rows_at_once
 from seglens.core.capture import capture, own
 from seglens.core.errors import EmptyRegionError, EmptyRegionWarning, ParameterError
+from seglens.core.frame import Frame
 from seglens.core.maps import SCORE, Maps, finish
 from seglens.core.method import METHODS
 from seglens.core.network import Network, upsampled
@@ -17,7 +18,8 @@ from seglens.core.parameters import Bounds, Help, check_parameters
 from seglens.core.targets import Scores, Targets, of_image
 from seglens.methods._perturbed import looked_at, unasked_is_nan, usual_reading
 from seglens.perturb import Fill, fill
-from seglens.perturb.masks import RandomMasks
+from seglens.perturb.masks import FramedMasks, RandomMasks
+from seglens.perturb.padding import repeated
 
 
 @METHODS.register("rise")
@@ -34,7 +36,8 @@ class RISE:
     region of x; or, weigh="dice", Dice's overlap within the region of what is predicted as the target's class in the
     masked picture and in x (without unit; NaN, with an EmptyRegionWarning, where x has none of the class there).
     A 'mean-weight' near the score of x says that the fill takes nothing away: choose another.
-    Picture 'standard-error': of each pixel, from the spread of its N terms. Draws are shared by the images of a batch.
+    Picture 'standard-error': of each pixel, from the spread of its N terms. Draws are shared by the images of a batch
+    that are of one size. Cells count the image without its padding, which is masked as the pixel that it repeats.
     Cost: (N + 1) F for N masks, however many the targets.
     """
 
@@ -48,7 +51,7 @@ class RISE:
         Literal["score", "dice"], Help("masks by their score, or by the overlap of their prediction with the image's")
     ] = "score"
     centred: Annotated[bool, Help("less the mean score of all masks; without, the published sum")] = True
-    seed: Annotated[int, Bounds(ge=0), Help("of the masks")] = 0
+    seed: Annotated[int, Bounds(ge=0, le=2**31 - 1), Help("of the masks")] = 0
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -58,13 +61,15 @@ class RISE:
         with capture(network), torch.no_grad():
             x = own(network, x)
             y = network(x)
-            scores = Targets.of(targets).bind(network, x, y, usual_reading(network, y))
+            targets = Targets.of(targets)
+            scores = targets.bind(network, x, y, usual_reading(network, y))
             weigh = _Overlap.of(scores, y) if self.weigh == "dice" else scores
-            dropped = fill(network, x, self.fill)
-            draws = RandomMasks(tuple(x.shape[2:]), self.cells, self.keep, self.seed)
+            dropped = fill(network, x, self.fill, targets.shown(x))
+            frames = targets.frames or (Frame.identity(tuple(x.shape[2:])),) * x.shape[0]
+            draws = FramedMasks.over(frames, self.cells, self.keep, self.seed)
 
             def weights(start: int, stop: int) -> Tensor:
-                m = draws.draw(start, stop, x)[:, None, None]
+                m = draws.draw(start, stop, x)[:, :, None]
                 masked = (m * x + (1 - m) * dropped).flatten(0, 1)
                 return weigh(looked_at(network, masked, self.fill)).unflatten(0, (stop - start, x.shape[0]))
 
@@ -80,14 +85,22 @@ class RISE:
                 pictures={"standard-error": unasked_is_nan(errors.float(), scores)},
             )
 
-    def _map(self, draws: RandomMasks, w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _map(self, draws: FramedMasks, w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map and standard error [B T *grid] from the weights [N B T]. Masks are drawn anew rather than kept."""
+        values, errors = x.new_empty(2, *w.shape[1:], *x.shape[2:])
+        for masks, frame, images in draws.groups:
+            at = list(images)
+            values[at], errors[at] = self._sums(masks, frame, w[:, at], x[at])
+        return values, errors
+
+    def _sums(self, masks: RandomMasks, frame: Frame, w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_map`, for images that share their masks."""
         n = self.masks
         factors = (w - w.mean(0) if self.centred else w).flatten(1).mT.to(x)
         middle = self.keep if self.centred else 0.0
 
         def part(start: int, stop: int) -> tuple[Tensor, Tensor]:
-            m = draws.draw(start, stop, x).flatten(1) - middle
+            m = repeated(masks.draw(start, stop, x), frame).flatten(1) - middle
             some = factors[:, start:stop]
             return some @ m, some.square() @ m.square()
 

@@ -30,7 +30,7 @@ class SmoothGrad:
     samples: Annotated[int, Bounds(ge=1), Help("n, noisy copies")] = 25
     noise: Annotated[float, Bounds(ge=0), Help("σ as a share of each image's range of values")] = 0.15
     channels: Annotated[Reduction, Help("how input channels become one: sum, max or l2 of sizes; signed sum")] = "sum"
-    seed: Annotated[int, Bounds(ge=0), Help("of the noise")] = 0
+    seed: Annotated[int, Bounds(ge=0, le=2**31 - 1), Help("of the noise")] = 0
 
     def __post_init__(self) -> None:
         check_parameters(self)

@@ -1,10 +1,14 @@
 """Random masks: coarse grids of kept and dropped cells, upsampled and shifted at random."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from seglens.core.frame import Frame
+from seglens.perturb.padding import repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +63,32 @@ class RandomMasks:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + i)
         kept = torch.rand(self.nodes, generator=generator, dtype=torch.float64) < self.keep
         return kept, torch.rand(len(self.grid), generator=generator, dtype=torch.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class FramedMasks:
+    """Random masks for images that lie on one grid, padded: each image's are those of its own size.
+
+    Images of one size share them, and none depends on the company it is in. groups: such masks, how their images lie
+    on the grid, and which of the batch they are.
+    """
+
+    groups: tuple[tuple[RandomMasks, Frame, tuple[int, ...]], ...]
+
+    @classmethod
+    def over(cls, frames: Sequence[Frame], cells: int, keep: float, seed: int = 0) -> "FramedMasks":
+        """Masks for the images of these frames; see `RandomMasks`."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for b, frame in enumerate(frames):
+            alike.setdefault(frame.resized, []).append(b)
+        return cls(
+            tuple((RandomMasks(n, cells, keep, seed), frames[found[0]], tuple(found)) for n, found in alike.items())
+        )
+
+    def draw(self, start: int, stop: int, like: Tensor) -> Tensor:
+        """Masks start … stop − 1, [n B *grid]; [n 1 *grid] where all images share them. See `RandomMasks.draw`."""
+        drawn = [repeated(masks.draw(start, stop, like), frame) for masks, frame, _ in self.groups]
+        if len(drawn) == 1:
+            return drawn[0][:, None]
+        of_image = {b: one for one, (_, _, images) in zip(drawn, self.groups, strict=True) for b in images}
+        return torch.stack([of_image[b] for b in range(len(of_image))], 1)

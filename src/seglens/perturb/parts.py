@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from seglens.core.frame import Frame
+from seglens.perturb.padding import repeated
 
 
 class Parts(Protocol):
     """The parts of one picture, numbered from 0. Each pixel lies in at least one.
 
-    Padding goes with the pixel that it repeats: else a replaced edge would still be seen there.
+    Padding goes with the pixel that it repeats.
     """
 
     def __len__(self) -> int: ...
@@ -106,9 +107,7 @@ class Superpixels:
         found: list[Tensor] = []
         begun = 0
         for one in labels:
-            for d, shown in enumerate(frame.resized):
-                at = torch.arange(frame.grid[d], device=one.device).clamp_max(shown - 1)
-                one = one.index_select(d, at)
+            one = repeated(one[None], frame)[0]
             found.append(one + begun)
             begun += int(one.max()) + 1
         return cls(torch.stack(found))
