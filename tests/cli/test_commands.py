@@ -257,6 +257,19 @@ def test_an_interruption_keeps_what_is_done_and_says_so(street: Path, monkeypatc
     assert Path("all.npz").is_file()
 
 
+def test_an_interruption_keeps_the_methods_that_were_done(street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(METHODS["saliency"], "__call__", interrupted)
+    words = ["explain", NETWORK, street, "-c", "road", "-m", "grad-cam", "-m", "saliency", "--format", "npz"]
+    text = flat(run(*words, code=130))
+    assert "→ explanations/street.road.grad-cam.npz" in text
+    assert "Interrupted: 0 of 1 image explained, 1 in part." in text
+    assert Path("explanations/street.road.grad-cam.npz").is_file()
+    assert "Interrupted." in run(*words, "--quiet", code=130)
+
+
 def test_a_fault_of_ours_keeps_its_traceback_and_asks_for_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
     from seglens.cli import inspect
 

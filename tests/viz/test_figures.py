@@ -6,6 +6,7 @@ from reading import drawn, overlaps, said
 from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.viz import figure, grid
+from seglens.viz.page import page
 
 
 def test_no_text_overlaps_or_is_cut(case):
@@ -45,6 +46,22 @@ def test_a_grid_has_its_own_scales_or_one(make):
     one = said(grid(both, Display(shared=True, percentile=100)))
     assert one.count("6") == 2
     assert "All maps share one scale." in one
+
+
+def test_a_shared_scale_leaves_each_map_its_own_greatest_value(make):
+    peaks = [np.ones((24, 36), np.float32) for _ in range(3)]
+    peaks[1][0, 0] = -50.0
+    peaks[2][0, 0] = 70.0
+    maps = [make(method=n, layer=None, map=m) for n, m in zip(("rise", "saliency", "xrai"), peaks, strict=True)]
+    texts = said(grid(maps, Display(shared=True, percentile=99)))
+    assert [t for t in texts if t.startswith("score")] == [
+        "score 7.31",
+        "score 7.31, greatest 50",
+        "score 7.31, greatest 70",
+    ]
+    shown = said(grid(maps, Display(shared=True, percentile=99, part="positive")))
+    assert [t for t in shown if t.startswith("score")] == ["score 7.31", "score 7.31", "score 7.31, greatest 70"]
+    assert "greatest absolute value is 50" in page(maps, Display(shared=True, percentile=99))
 
 
 def test_a_note_of_all_is_said_once(make):

@@ -58,6 +58,25 @@ def test_clipping_is_told_with_what_it_hides(make):
     assert words.beyond(replace(show(make()), scale=Scale(3.0, False, 3.0))) == []
 
 
+def test_clipping_that_cannot_be_seen_in_print_is_not_told(make):
+    assert words.beyond(replace(show(make()), scale=Scale(3.0, False, 3.0001))) == []
+    assert words.beyond(replace(show(make()), scale=Scale(3.0, True, 3.0001, negative=True))) == []
+
+
+def test_a_map_that_is_the_same_everywhere_is_named(make):
+    even = np.full((24, 36), -2.5, np.float32)
+    assert words.remarks(show(make(map=even))) == ["The map is the same everywhere."]
+    assert words.remarks(show(make(map=even, region=None))) == [
+        "The map is the same everywhere: the network gives one score for the whole image."
+    ]
+    asks_nothing = make(map=even, region=None, score=float("nan"))
+    assert words.remarks(show(asks_nothing)) == ["The map is the same everywhere."]
+    even[0, 0] = -2.4
+    assert words.remarks(show(make(map=even))) == []
+    assert words.remarks(show(make((1, 1), map=np.ones((1, 1), np.float32)))) == []
+    assert not any("same" in r for r in words.remarks(show(make(map=np.full((24, 36), np.inf, np.float32)))))
+
+
 def test_extent(make):
     assert words.extent(make()) == "96 pixels, 11 % of the image"
     one = np.zeros((24, 36), bool)

@@ -1,5 +1,6 @@
 """Options that say what of a map a picture shows."""
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -84,3 +85,9 @@ def display_of(
         )
     except ParameterError as wrong:
         raise typer.BadParameter(str(wrong), param_hint="--percentile") from wrong
+
+
+def in_options(text: str) -> str:
+    """What was said of a display's fields, said of the options that set them."""
+    text = re.sub(r"within='(\w+)'", r"--within \1", text)
+    return text.replace("`within`", "--within").replace("shared=False", "no --shared")

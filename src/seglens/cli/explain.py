@@ -39,7 +39,7 @@ from seglens.cli.arguments import (
 )
 from seglens.cli.display import PartOption, PercentileOption, SharedOption, WithinOption, display_of
 from seglens.cli.options import MethodOption, make_methods
-from seglens.cli.sink import Sink
+from seglens.cli.sink import Sink, Stored
 from seglens.core.explanation import Explanation
 from seglens.core.images import expand_paths
 from seglens.core.network import Network
@@ -135,9 +135,15 @@ def explain(
                     cost=cost,
                     step=lambda image, name: steps.begin(f"{image} · {name}"),
                 ):
-                    written = sink.take(outcome)
+                    stored = sink.take(outcome)
                     with steps.aside():
-                        report.add(outcome, written)
+                        report.add(outcome, stored)
+        except KeyboardInterrupt:
+            report.interrupted = True
+            if json or quiet:
+                raise
+            # The report says it.
+            raise typer.Exit(130) from None
         finally:
             # After an error or an interruption too: what was computed is kept.
             report.end(sink.close(), len(files))
@@ -160,7 +166,8 @@ class _Report:
         self._name, self._source, self._json, self._quiet = name, source, json, quiet
         self._explained: list[dict[str, Any]] = []
         self._failures: list[dict[str, str]] = []
-        self._done = 0
+        self._done = self._begun = 0
+        self.interrupted = False
         self._told: set[str] = set()
 
     @property
@@ -168,29 +175,39 @@ class _Report:
         """Whether any image failed in part or as a whole."""
         return bool(self._failures)
 
-    def add(self, outcome: Outcome, written: Sequence[Written]) -> None:
-        """One image is done."""
-        self._done += bool(outcome.explanations)
+    def add(self, outcome: Outcome, stored: Stored) -> None:
+        """One image is done, or as much of it as came before an interruption."""
+        if outcome.whole:
+            self._done += bool(outcome.explanations)
+        else:
+            self._begun += bool(outcome.explanations)
         for e in outcome.explanations:
-            self._explained.append(_plain(e, outcome.given.image, written))
+            self._explained.append(_plain(e, outcome.given.image, stored.files))
         if outcome.explanations and not (self._json or self._quiet):
             show.say(Text(show.place(outcome.given.image), style="bold"))
             for line in _lines(outcome.explanations):
                 show.say(line)
-            for file in written:
+            for file in stored.files:
                 show.wrote(file.path, file.replaced)
         for failure in outcome.failures:
-            text = str(failure.error)
-            self._failures.append({"image": str(outcome.given.image), "error": text})
-            show.failure(failure.image, "the same." if text in self._told else text)
-            self._told.add(text)
+            self._fail(outcome.given.image, failure.image, str(failure.error))
+        if stored.problem:
+            self._fail(outcome.given.image, outcome.given.image.name, stored.problem)
 
-    def end(self, file: Written | None, images: int) -> None:
-        """All is done, or as much as could be."""
+    def _fail(self, image: Path, name: str, text: str) -> None:
+        self._failures.append({"image": str(image), "error": text})
+        show.failure(name, "the same." if text in self._told else text)
+        self._told.add(text)
+
+    def end(self, stored: Stored, images: int) -> None:
+        """All is done, or as much as could be. stored: the one file, where there is one."""
+        if stored.problem:
+            # One file, one word, though it fails for every image in it.
+            self._failures += [{"image": str(image), "error": stored.problem} for image in stored.images]
+            show.error(stored.problem)
         if self._json:
-            if file is not None:
-                for one in self._explained:
-                    one["files"] = [str(file.path)]
+            for one in self._explained:
+                one["files"] += [str(file.path) for file in stored.files]
             show.dump(
                 {
                     "network": self._name,
@@ -202,12 +219,15 @@ class _Report:
             return
         if self._quiet:
             return
-        if file is not None:
+        for file in stored.files:
             show.wrote(file.path, file.replaced)
-        if (images > 1 and self._done) or self._failures:
+        if (images > 1 and self._done) or self._failures or self.interrupted:
             count = f"{self._done} of {images} image{'s' * (images != 1)} explained"
             failed = len({f["image"] for f in self._failures})
-            show.say(count + (f", {failed} with errors." if failed else "."))
+            told = [count]
+            told += [f"{self._begun} in part"] if self._begun else []
+            told += [f"{failed} with errors"] if failed else []
+            show.say("Interrupted: " * self.interrupted + ", ".join(told) + ".")
 
 
 def _lines(explanations: Sequence[Explanation]) -> list[str]:

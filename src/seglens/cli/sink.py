@@ -1,16 +1,30 @@
 """Where `seglens explain` puts what it computes: a folder, file by file, or one file at the end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import typer
 
+from seglens.cli.display import in_options
 from seglens.cli.files import is_file, suffixes_of
 from seglens.core.display import Display
+from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation, save
 from seglens.run.results import ResultFolder, Written
 from seglens.run.several import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Files that were written. problem: why there is no picture, and raw values in its place; '' where all went well.
+
+    images: those that the problem concerns.
+    """
+
+    files: list[Written] = field(default_factory=list[Written])
+    problem: str = ""
+    images: tuple[Path, ...] = ()
 
 
 @dataclass(slots=True)
@@ -22,6 +36,7 @@ class Sink:
     suffixes: tuple[str, ...]
     display: Display | None
     kept: list[Explanation] = field(default_factory=list[Explanation])
+    images: list[Path] = field(default_factory=list[Path])
 
     @classmethod
     def of(
@@ -43,21 +58,45 @@ class Sink:
         suffixes = tuple(sorted(suffixes, key=lambda s: s != "npz"))
         return cls(folder, None, _drawn(suffixes, display), display)
 
-    def take(self, outcome: Outcome) -> list[Written]:
-        """Write what belongs to one image, or keep it for the one file."""
-        if not outcome.explanations:
-            return []
-        if self.folder is None:
-            self.kept += outcome.explanations
-            return []
-        return self.folder.write(outcome.given.image, outcome.explanations, self.suffixes, self.display)
+    def take(self, outcome: Outcome) -> Stored:
+        """Write what belongs to one image, or keep it for the one file.
 
-    def close(self) -> Written | None:
-        """Write the one file, where there is one and something to write."""
+        Where the display cannot be worked out, the raw values are written nevertheless.
+        """
+        image, found = outcome.given.image, outcome.explanations
+        if not found:
+            return Stored()
+        if self.folder is None:
+            self.kept += found
+            self.images.append(image)
+            return Stored()
+        # Looked up before: the raw values may be written twice.
+        there = set(self.folder.path.glob("*.npz"))
+        try:
+            return Stored(self.folder.write(image, found, self.suffixes, self.display))
+        except ParameterError as wrong:
+            files = self.folder.write(image, found, ["npz"])
+            return Stored([replace(w, replaced=w.path in there) for w in files], in_options(str(wrong)), (image,))
+
+    def close(self) -> Stored:
+        """Write the one file, where there is one and something to write; raw values where the display fails."""
         if self.file is None or not self.kept:
-            return None
+            return Stored()
         before = self.file.exists()
-        return Written(save(self.kept, self.file, self.display), before)
+        try:
+            return Stored([Written(save(self.kept, self.file, self.display), before)])
+        except ParameterError as wrong:
+            raw = save(self.kept, _free(self.file.with_suffix(".npz")))
+            return Stored([Written(raw, False)], in_options(str(wrong)), tuple(self.images))
+
+
+def _free(path: Path) -> Path:
+    """The path, numbered where something is there: nobody asked to replace it, and it may be an input."""
+    free, n = path, 1
+    while free.exists():
+        n += 1
+        free = path.with_stem(f"{path.stem}-{n}")
+    return free
 
 
 def _drawn(suffixes: tuple[str, ...], display: Display | None) -> tuple[str, ...]:

@@ -65,11 +65,15 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out for one image: its explanations (method by method, question by question) and its failures."""
+    """What came out for one image: its explanations (method by method, question by question) and its failures.
+
+    whole: False where an interruption came before every method was done.
+    """
 
     given: Given
     explanations: list[Explanation] = field(default_factory=list[Explanation])
     failures: list[Failure] = field(default_factory=list[Failure])
+    whole: bool = True
 
 
 def explain_all(
@@ -88,7 +92,8 @@ def explain_all(
 
     layers: to read, for the methods that read one; 'all': every block of the network.
     step: told (image, method) before each piece of work, for progress.
-    Raises SeglensError for what would fail on every image, after handing over what was done until then.
+    Raises SeglensError for what would fail on every image, and KeyboardInterrupt, after handing over what was done
+    until then.
     """
     chosen = _at_layers(methods, layers) if layers is not None and layers != "all" else list(methods)
     if layers == "all" and not any(map(_reads_layer, methods)):
@@ -98,7 +103,7 @@ def explain_all(
     for start in range(0, len(given), size):
         part = given[start : start + size]
         outcomes = [Outcome(g) for g in part]
-        stop: SeglensError | None = None
+        stop: SeglensError | KeyboardInterrupt | None = None
         try:
             # Methods that ask nothing need no class settled.
             targets = settled(network, part[0], questions, ignore) if any(map(takes_target, chosen)) else []
@@ -131,6 +136,9 @@ def explain_all(
                         outcome.failures.append(result)
         except EVERY_IMAGE as failed:
             stop = failed
+        except KeyboardInterrupt as interrupted:
+            stop = interrupted
+            outcomes = [replace(o, whole=False) for o in outcomes]
         except SeglensError as failed:
             outcomes[0].failures.append(Failure(part[0].image.name, failed))
         yield from (o for o in outcomes if o.explanations or o.failures)

@@ -130,7 +130,7 @@ SCRIPT = (
       const steps = new Uint8ClampedArray((4 * table.length) / 3)
         .map((_, i) => (i % 4 < 3 ? table[3 * (i >> 2) + (i % 4)] : 255));
       bar.querySelector("image").setAttribute("href", url(table.length / 3, 1, steps));
-      if (sizes.at(-1) > limit)
+      if (sizes.at(-1) > limit && number(sizes.at(-1)) !== number(limit))
         told.push("Colours end at " + number(kind === "negative" ? -limit : limit) + " " + unit +
           "; the greatest absolute value is " + number(sizes.at(-1)) + ".");
       if (what) told.push("Shown: " + what + "; the colours fit what is shown.");

@@ -73,6 +73,14 @@ def shared_scale(several: Sequence[Shown]) -> Scale | None:
     return _scale([s.visible for s in several], several[0].display) if several else None
 
 
+def sharing(several: Sequence[Shown]) -> list[Shown]:
+    """The same with one scale for all; its `largest` stays each one's own. Raises ParameterError as `shared_scale`."""
+    common = shared_scale(several)
+    if common is None:
+        return list(several)
+    return [replace(s, scale=replace(common, largest=s.scale.largest if s.scale else 0.0)) for s in several]
+
+
 def part_of(values: NDArray[np.floating], part: Part) -> NDArray[np.floating]:
     """The values that are of the part, 0 for the others, NaN where undefined; 'all' is the array itself."""
     if part == "all":

@@ -1,7 +1,7 @@
 """Figures fit for a paper: one explanation in full, or several side by side."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation
 from seglens.viz import words
 from seglens.viz.arrange import Arrangement, arrange
-from seglens.viz.display import DEFAULT, Shown, painted, shared_scale, show
+from seglens.viz.display import DEFAULT, Shown, painted, sharing, show
 from seglens.viz.media.legend import class_legend
 from seglens.viz.media.sheet import GAP, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, width_of, wrapped
 from seglens.viz.outline import edges
@@ -104,8 +104,7 @@ def grid(explanations: Sequence[Explanation], display: Display = DEFAULT) -> Fig
         raise ParameterError("no explanations to draw.")
     several = [show(e, display) for e in explanations]
     if display.shared:
-        common = shared_scale(several)
-        several = [replace(s, scale=common) for s in several]
+        several = sharing(several)
     plan = arrange(explanations)
     shapes = [e.map.shape[-2:] for e in explanations]
     height = 1.9 if len(set(shapes)) == 1 else 1.6
@@ -142,7 +141,7 @@ def grid(explanations: Sequence[Explanation], display: Display = DEFAULT) -> Fig
                 at = _bar(sheet, x, at, box.width, scale, e.unit, column)
                 told = [f"score {words.number(e.score)}"] if words.asks(e) else []
                 told += [f"slice {z}"] if z is not None else []
-                told += [f"greatest {words.number(scale.largest)}"] if scale and scale.clipped else []
+                told += [f"greatest {words.number(scale.largest)}"] if scale and words.exceeds(scale) else []
                 at = sheet.paragraph(x, at, ", ".join(told), column, SMALL, lines=2, colour=QUIET)
             bottom = max(bottom, at)
         y = bottom + 0.16

@@ -6,7 +6,6 @@ file names, notes) is escaped.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -20,7 +19,7 @@ from seglens.viz import live, words
 from seglens.viz._script import SCRIPT
 from seglens.viz.arrange import arrange, image_names
 from seglens.viz.colours import OTHER, class_colours
-from seglens.viz.display import DEFAULT, Shown, shared_scale, show
+from seglens.viz.display import DEFAULT, Shown, sharing, show
 from seglens.viz.media.document import document
 from seglens.viz.media.html import facts, hexadecimal, notes, scale_bar, scrolling
 from seglens.viz.media.store import Store, data_uri
@@ -62,8 +61,7 @@ def _section(explanations: Sequence[Explanation], display: Display) -> tuple[str
         raise ParameterError("no explanations to show.")
     several = [show(e, display) for e in explanations]
     if display.shared:
-        common = shared_scale(several)
-        several = [replace(s, scale=common) for s in several]
+        several = sharing(several)
     store = Store()
     if len(explanations) == 1:
         title = words.heading(explanations[0])

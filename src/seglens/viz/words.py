@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from seglens.core.display import Display
 from seglens.core.explanation import Explanation
 from seglens.viz.display import DEFAULT, Shown
-from seglens.viz.picture import table_of
+from seglens.viz.picture import Scale, table_of
 
 _READ = {"logits": "logit", "probabilities": "probability", "log-probabilities": "log-probability"}
 PARTS = {"all": "whole map", "positive": "positive part", "negative": "negative part", "absolute": "absolute values"}
@@ -136,10 +136,15 @@ def state(shown: Shown) -> str:
     return f"Nothing to show: the map is zero{where}"
 
 
+def exceeds(scale: Scale) -> bool:
+    """Whether the greatest absolute value lies so far beyond the last colour that the two differ in print."""
+    return scale.clipped and number(scale.largest) != number(scale.limit)
+
+
 def beyond(shown: Shown) -> list[str]:
     """That what is shown has values beyond the last colour, where it has."""
     scale = shown.scale
-    if scale is None or not scale.clipped:
+    if scale is None or not exceeds(scale):
         return []
     end = f"{number(scale.low if scale.negative else scale.limit)} {shown.whole.unit}"
     return [f"Colours end at {end}; the greatest absolute value is {number(scale.largest)}."]
@@ -179,11 +184,21 @@ def remarks(shown: Shown) -> list[str]:
     empty = state(shown)
     if empty.startswith("The map"):
         said.append(f"{empty}: the picture says nothing about the image.")
+    elif _is_even(shown.whole.map):
+        # Without a region a score was asked of a network that answers for the image as a whole.
+        alone = shown.whole.region is None and asks(shown.whole)
+        why = ": the network gives one score for the whole image" if alone else ""
+        said.append(f"The map is the same everywhere{why}.")
     undefined = float((~np.isfinite(shown.visible)).mean()) if shown.visible.size else 0.0
     if 0 < undefined < 1:
         of = "pixels" if shown.display.within is None else "pixels shown"
         said.append(f"Hatched in grey: undefined, {percent(undefined)} of the {of}.")
     return [*said, *shown.whole.notes]
+
+
+def _is_even(values: NDArray[np.floating]) -> bool:
+    """Whether several pixels all have one value."""
+    return values.size > 1 and bool((values == values.flat[0]).all()) and bool(np.isfinite(values.flat[0]))
 
 
 def picture_name(e: Explanation, i: int) -> str:

@@ -1,6 +1,13 @@
 """A comparison as figure and page: what is drawn is what was found; volumes, weak methods, names from outside."""
 
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -14,6 +21,8 @@ from seglens.viz.comparison.page import comparison_page
 from seglens.viz.comparison.writers import write_comparison
 
 NAMES = ("grad-cam", "saliency", "edges", "flat")
+LONG = ("guided-backprop at encoder.block4", "integrated-gradients", "input-x-gradient")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = '"><script>alert(1)</script>'
 
 
@@ -188,7 +197,7 @@ def test_the_page_is_well_formed_and_loads_nothing(compared):
         "Somebody 2018",
         "0.01 [−0.02, 0.03]",
     ):
-        assert word in read.text, word
+        assert word in read.text.replace("\N{NO-BREAK SPACE}", " "), word
 
 
 def test_what_comes_from_outside_is_escaped(compared):
@@ -218,3 +227,27 @@ def test_whether_a_map_is_called_weak():
     assert few.weak is None
     claims = {dependence("a", *v).claim for v in ((0.9, 0.05), (0.5, 0.35), (0.1, 0.0))} | {few.claim}
     assert len(claims) == 4
+
+
+WIDTHS = """
+const told = [...document.querySelectorAll(".scroll")].map(b => [b.ariaLabel, b.scrollWidth, b.clientWidth]);
+const said = document.createElement("pre");
+said.id = "told";
+said.textContent = JSON.stringify(told);
+document.body.append(said);
+"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs a browser: chromium")
+def test_the_randomisation_table_fits_a_page_of_1100_pixels(compared, tmp_path):
+    claims = [dependence(n, 0.1, -0.1, signed=Interval(-0.01, -0.02, 0.01), known="Adebayo et al. 2018") for n in LONG]
+    digest = base64.b64encode(sha256(WIDTHS.encode()).digest()).decode()
+    html = comparison_page(compared(dependences=tuple(claims))).replace("script-src ", f"script-src 'sha256-{digest}' ")
+    file = tmp_path / "c.html"
+    file.write_text(html.replace("</body>", f"<script>{WIDTHS}</script></body>"))
+    command = [BROWSER, "--headless", "--disable-gpu", "--window-size=1100,900", f"--user-data-dir={tmp_path}/p"]
+    command += ["--no-sandbox"] * (os.geteuid() == 0)
+    dom = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=100).stdout
+    told = {name: sizes for name, *sizes in json.loads(re.search(r'<pre id="told">(.*?)</pre>', dom, re.DOTALL)[1])}
+    needed, there = told["Randomisation test"]
+    assert 800 < needed <= there

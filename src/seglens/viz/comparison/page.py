@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from seglens.core.comparison import Comparison, Dependence
+from seglens.core.comparison import Comparison, Dependence, Interval
 from seglens.viz import words
 from seglens.viz.comparison import content
 from seglens.viz.comparison.content import Board, Panel
@@ -26,10 +26,11 @@ vertical-align:middle;font-variant-numeric:tabular-nums;white-space:nowrap;overf
 .compared .matrix thead th{white-space:normal;vertical-align:bottom;max-width:9rem}
 .compared .cell{padding:0!important}
 .compared .cell svg{display:block;width:100%;height:2rem}
-.compared .test th[scope=row]{white-space:nowrap}
 .compared .test thead th{white-space:normal;max-width:9rem}
+.compared .test .n{white-space:normal}
+.compared .test td:last-child{min-width:11rem}
 .compared .test th,.compared .test td{vertical-align:middle}
-.compared .dots{display:block;width:100%;min-width:14rem;height:2.1rem}
+.compared .dots{display:block;width:100%;min-width:10rem;height:2.1rem}
 .compared .weak{color:var(--warn);font-weight:600}
 .compared .key{max-width:60rem}
 .compared ol{margin:.5rem 0;padding-left:1.4rem;font-size:.875rem}
@@ -142,15 +143,20 @@ def _test(made: Comparison) -> str:
     weak = ' class="weak"'
     rows = "".join(
         f'<tr><th scope="row">{escape(d.label)}</th><td>{_dots(d, low, high)}</td>'
-        f'<td class="n">{escape(content.interval(d.trained))}</td>'
-        f'<td class="n">{escape(content.interval(d.beyond))}</td>'
-        f'<td class="n">{escape(content.interval(d.signed)) if d.signed else "no signs"}</td>'
+        f'<td class="n">{_interval(d.trained)}</td>'
+        f'<td class="n">{_interval(d.beyond)}</td>'
+        f'<td class="n">{_interval(d.signed) if d.signed else "no signs"}</td>'
         f'<td class="n">{escape(content.plain(d.copies.value))}</td>'
         f"<td{weak * bool(d.weak)}>{escape(d.claim)}{_known(d)}</td></tr>"
         for d in made.dependences
     )
     inner = f'<table class="test"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     return scrolling("Randomisation test", inner)
+
+
+def _interval(i: Interval) -> str:
+    """An interval that in a narrow column breaks after its estimate, not within its brackets."""
+    return escape(content.interval(i).replace(", ", ",\N{NO-BREAK SPACE}"))
 
 
 def _known(d: Dependence) -> str:
