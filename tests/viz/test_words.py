@@ -83,3 +83,12 @@ def test_extent(make):
     one[0, 0] = True
     assert words.extent(make(region=one)) == "1 pixel, 0.12 % of the image"
     assert words.extent(make(region=None)) == ""
+
+
+def test_the_standard_error_of_an_estimate_is_told(make):
+    values = np.full((24, 36), 0.5, np.float32)
+    values[0, 0] = 1
+    error = np.full((24, 36), 0.125, np.float32)
+    error[0] = np.nan
+    e = make(map=values, extras={"standard-error": error}, unit="probability")
+    assert words.remarks(show(e)) == ["Standard error of a pixel's value: 0.125 probability, median."]

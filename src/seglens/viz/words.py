@@ -193,6 +193,10 @@ def remarks(shown: Shown) -> list[str]:
     if 0 < undefined < 1:
         of = "pixels" if shown.display.within is None else "pixels shown"
         said.append(f"Hatched in grey: undefined, {percent(undefined)} of the {of}.")
+    error = shown.whole.extras.get("standard-error")
+    if error is not None and error.shape == shown.whole.map.shape and np.isfinite(error).any():
+        median = number(float(np.nanmedian(error)))
+        said.append(f"Standard error of a pixel's value: {median} {shown.whole.unit}, median.")
     return [*said, *shown.whole.notes]
 
 
