@@ -167,7 +167,7 @@ def test_too_few_nodes_show_in_the_gap():
 
 
 @pytest.mark.parametrize(("targets", "most"), [(1, 2 * 4 * 2 + 3), (3, 2 * 4 * 4 + 3)])
-@pytest.mark.filterwarnings("ignore::seglens.core.errors.CompletenessWarning")
+@pytest.mark.filterwarnings("ignore:the integrated gradients of XRAI:seglens.core.errors.CompletenessWarning")
 def test_what_it_costs(targets, most):
     net = Network(module=nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 3, 3)))
     asked = [Target(c, everything) for c in range(targets)]

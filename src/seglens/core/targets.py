@@ -122,9 +122,11 @@ class Targets:
 
     def shown(self, x: Tensor) -> Tensor:
         """bool [B *grid]: the pixels of input x that show its images, not their padding."""
-        grid = tuple(x.shape[2:])
-        frames = self.frames or (Frame.identity(grid),) * x.shape[0]
-        return torch.stack([f.valid(x.device) for f in frames])
+        return torch.stack([f.valid(x.device) for f in self.frames_of(x)])
+
+    def frames_of(self, x: Tensor) -> tuple[Frame, ...]:
+        """Where the images of input x lie on its grid; they fill it where nothing else is known."""
+        return self.frames or (Frame.identity(tuple(x.shape[2:])),) * x.shape[0]
 
     def bind(self, network: Network, x: Tensor, y: Tensor, of: Of = "logits", *, unasked: bool = False) -> "Scores":
         """Work the regions out on output y for input x. `of`: the method's default, where a target leaves it open.
@@ -165,7 +167,6 @@ class Targets:
                 f"{network.name} gave {y.ndim - 2} spatial dimensions for an input with {x.ndim - 2}.", tuple(y.shape)
             )
         grid = tuple(x.shape[2:])
-        frames = self.frames or tuple(Frame.identity(grid) for _ in range(x.shape[0]))
         for name, given in (("truth", self.truth), ("instances", self.instances)):
             if given is not None and tuple(given.shape) != (x.shape[0], *grid):
                 raise ShapeError(
@@ -175,7 +176,7 @@ class Targets:
         view = View(
             network=network,
             output=upsampled(network, y, grid),
-            frames=frames,
+            frames=self.frames_of(x),
             truth=None if self.truth is None else self.truth.to(y.device),
             instances=self.instances,
             ignore=self.ignore,

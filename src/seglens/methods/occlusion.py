@@ -70,7 +70,7 @@ class Occlusion:
             scores = asked.bind(network, x, y, usual_reading(network, y))
             s = scores(exactly(y))
             covered = fill(network, x, self.fill, asked.shown(x))
-            frames = asked.frames or (Frame.identity(tuple(x.shape[2:])),) * x.shape[0]
+            frames = asked.frames_of(x)
             parts = self._superpixels(network, x, frames) if self.parts == "superpixel" else self._patches(x, frames)
 
             def falls(start: int, stop: int) -> Tensor:

@@ -65,7 +65,7 @@ class RISE:
             scores = targets.bind(network, x, y, usual_reading(network, y))
             weigh = _Overlap.of(scores, y) if self.weigh == "dice" else scores
             dropped = fill(network, x, self.fill, targets.shown(x))
-            frames = targets.frames or (Frame.identity(tuple(x.shape[2:])),) * x.shape[0]
+            frames = targets.frames_of(x)
             draws = FramedMasks.over(frames, self.cells, self.keep, self.seed)
 
             def weights(start: int, stop: int) -> Tensor:

@@ -80,7 +80,7 @@ class XRAI:
         if bool(too_far.any()):
             worst = gap[too_far].abs().max()
             warnings.warn(
-                f"integrated gradients miss the change of score by {worst:.1%} with {self.nodes} nodes "
+                f"the integrated gradients of XRAI miss the change of score by {worst:.1%} with {self.nodes} nodes "
                 f"(above {_GAP:.0%} is too much): raise `nodes`, or read the map with that error.",
                 CompletenessWarning,
                 stacklevel=2,
