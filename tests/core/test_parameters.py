@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 
 from seglens.core.errors import ParameterError
-from seglens.core.parameters import Bounds, Help, Parameter, check_parameters, parameters
+from seglens.core.parameters import Bounds, Help, Parameter, Rule, check_parameters, parameters
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,27 @@ def test_what_is_taken(fields):
 def test_what_is_refused(fields, message):
     with pytest.raises(ParameterError, match=message):
         Method(**fields)
+
+
+def even(given):
+    if given != 4:
+        raise ParameterError(f"to be four, not {given!r}.")
+
+
+EVEN = Rule(even)
+
+
+@dataclass(frozen=True)
+class Ruled:
+    what: Annotated[Annotated[Literal["zero"] | int, EVEN] | None, Help("even")] = None
+
+    def __post_init__(self):
+        check_parameters(self)
+
+
+def test_a_rule_admits_what_no_list_holds():
+    assert parameters(Ruled) == [Parameter("what", "text", None, True, ("zero",), None, "even", EVEN)]
+    for fine in (None, "zero", 4):
+        Ruled(fine)
+    with pytest.raises(ParameterError, match=r"^Ruled\.what is to be four, not 5\.$"):
+        Ruled(5)

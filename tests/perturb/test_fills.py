@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from seglens.core.convention import Convention
+from seglens.core.errors import ParameterError, ShapeError
 from seglens.core.network import Network
 from seglens.perturb import FILLS, fill
-from seglens.perturb.fills import gaussian
+from seglens.perturb.fills import check_fill, gaussian
 
 P = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 CONVENTIONS = [
@@ -109,3 +111,57 @@ def test_the_mean_of_half_precision_does_not_overflow():
     shown = torch.ones(1, 400, 400, dtype=torch.bool)
     shown[:, :, 300:] = False
     torch.testing.assert_close(fill(net(Convention(channels=1)), x, "mean", shown), x)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=IDS)
+@pytest.mark.parametrize(
+    ("kind", "colour"),
+    [(0.25, (0.25,) * 3), ("0.75", (0.75,) * 3), ((0.1, 0.2, 0.3),) * 2, ("0.1,0.2,0.3", (0.1, 0.2, 0.3))],
+)
+def test_any_constant_in_pixel_values(convention, kind, colour):
+    found = convention.denormalise(fill(net(convention), convention.normalise(P), kind))
+    expected = torch.tensor(colour, dtype=torch.float64)[None, :, None, None].expand_as(P)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=IDS)
+def test_noise_is_uniform_in_pixel_values_and_always_the_same(convention):
+    network, x = net(convention), convention.normalise(P)
+    state = torch.get_rng_state()
+    found = fill(network, x, "noise")
+    assert torch.equal(torch.get_rng_state(), state)
+    pixels = convention.denormalise(found)
+    assert torch.equal(fill(network, x, "noise"), found)
+    assert pixels.min() > -1e-6
+    assert pixels.max() < 1 + 1e-6
+    assert pixels.mean() == pytest.approx(0.5, abs=0.03)
+    assert pixels.var() == pytest.approx(1 / 12, abs=0.01)
+
+
+@pytest.mark.parametrize("form", ["array", "file"])
+def test_any_picture_resized_to_the_image(form, tmp_path):
+    picture = (torch.rand(8, 12, 3, generator=torch.Generator().manual_seed(5)) * 255).round().to(torch.uint8).numpy()
+    kind = picture
+    if form == "file":
+        kind = str(tmp_path / "other.png")
+        Image.fromarray(picture).save(kind)
+    found = CONVENTIONS[1].denormalise(fill(net(CONVENTIONS[1]), CONVENTIONS[1].normalise(P), kind))
+    small = torch.from_numpy(picture).permute(2, 0, 1)[None].double() / 255
+    expected = nn.functional.interpolate(small, (16, 24), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(found, expected.expand_as(P), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["grai", "1.5", 2, (0.1, -1.0), "", "nan", ()])
+def test_what_is_no_fill_is_refused(kind):
+    with pytest.raises(ParameterError, match="to be"):
+        check_fill(kind)
+
+
+def test_a_damaged_picture_and_a_colour_of_other_channels_are_refused(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.new("RGB", (64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ParameterError, match="a picture that cannot be read"):
+        check_fill(str(path))
+    with pytest.raises(ShapeError, match="a colour of 2 channels does not fill images of 3"):
+        fill(net(CONVENTIONS[0]), P, (0.1, 0.2))

@@ -103,16 +103,18 @@ class Convention:
         Raises ImageError where the channels do not fit: grey is repeated to three, three are averaged to
         one (ITU-R 601 luma), anything else is refused.
         """
-        pixels = self._with_channels(pixels)
         frame = self.frame(tuple(pixels.shape[1:]))
-        x = resize(pixels[None], frame.resized)
+        x = self.resized(pixels, frame.resized)
         extra = [g - r for g, r in zip(frame.grid, frame.resized, strict=True)]
-        x = self.normalise(x)
         if any(extra):
             # Padding comes after normalising, so that a per-image mean is the picture's own.
             sides = [side for n in reversed(extra) for side in (0, n)]
             x = pad(x, sides, mode="replicate")
         return x, frame
+
+    def resized(self, pixels: Tensor, size: tuple[int, ...]) -> Tensor:
+        """One image's pixel values [C *space] in 0..1 as input values [1 C *size]. Raises ImageError, likewise."""
+        return self.normalise(resize(self._with_channels(pixels)[None], size))
 
     def _with_channels(self, pixels: Tensor) -> Tensor:
         have, want = pixels.shape[0], self.channels

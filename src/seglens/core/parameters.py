@@ -1,6 +1,7 @@
 """The fields of a method as parameters: their bounds, checked once; their description, for forms and options."""
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -43,10 +44,21 @@ class Help:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What admits values that no list holds, such as '4x4': `check` raises ParameterError, which says what is wrong.
+
+    Its text goes on from 'Method.field is '. Such a parameter is given as text on the command line; choices, where
+    there are any, are the names among its values.
+    """
+
+    check: Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One field of a method, as a form or a command-line option needs it.
 
-    `kind` is 'bool', 'int', 'float', 'str' or 'choice'; `optional`: None is allowed.
+    `kind` is 'bool', 'int', 'float', 'str', 'choice' or 'text', which a `rule` admits; `optional`: None is allowed.
     """
 
     name: str
@@ -56,6 +68,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     bounds: Bounds | None = None
     help: str = ""
+    rule: Rule | None = None
 
 
 def parameters(method: type) -> list[Parameter]:
@@ -64,20 +77,24 @@ def parameters(method: type) -> list[Parameter]:
     found: list[Parameter] = []
     for field in fields(method):
         hint = hints[field.name]
-        bounds = text = None
-        if get_origin(hint) is Annotated:
-            hint, *extras = get_args(hint)
-            bounds = next((e for e in extras if isinstance(e, Bounds)), None)
-            text = next((e.text for e in extras if isinstance(e, Help)), None)
         optional = False
-        if get_origin(hint) in (Union, types.UnionType):
-            members = [a for a in get_args(hint) if a is not type(None)]
-            optional = len(members) < len(get_args(hint))
-            hint = members[0]
+        extras: list[Any] = []
+        # Optional and Annotated may lie within each other, in any order.
+        while get_origin(hint) in (Annotated, Union, types.UnionType):
+            if get_origin(hint) is Annotated:
+                hint, *more = get_args(hint)
+                extras += more
+            else:
+                members = [a for a in get_args(hint) if a is not type(None)]
+                optional |= len(members) < len(get_args(hint))
+                hint = members[0]
+        bounds = next((e for e in extras if isinstance(e, Bounds)), None)
+        rule = next((e for e in extras if isinstance(e, Rule)), None)
+        text = next((e.text for e in extras if isinstance(e, Help)), "")
         choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
-        kind = "choice" if choices else getattr(hint, "__name__", "str")
+        kind = "text" if rule else "choice" if choices else getattr(hint, "__name__", "str")
         default = None if field.default is MISSING else field.default
-        found.append(Parameter(field.name, kind, default, optional, choices, bounds, text or ""))
+        found.append(Parameter(field.name, kind, default, optional, choices, bounds, text, rule))
     return found
 
 
@@ -91,7 +108,13 @@ def check_parameters(method: Any) -> None:
         value: Any = getattr(method, p.name)
         if value is None and p.optional:
             continue
-        if p.kind in ("int", "float"):
+        if p.rule is not None:
+            if not (isinstance(value, str) and value in p.choices):
+                try:
+                    p.rule.check(value)
+                except ParameterError as wrong:
+                    raise ParameterError(f"{owner}.{p.name} is {wrong}") from None
+        elif p.kind in ("int", "float"):
             number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
             if number is None or (p.kind == "int" and not number.is_integer()):
                 raise ParameterError(f"{owner}.{p.name} is to be {_a(p.kind)}, not {value!r}.")
