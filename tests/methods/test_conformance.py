@@ -17,6 +17,7 @@ VARIANTS: dict[str, tuple[str, Callable[[], Method], Traits]] = {
         partial(methods.Saliency, channels="signed"),
         Traits(linear=True),
     ),
+    "saliency, context": ("saliency", partial(methods.Saliency, context=True), Traits(context=True)),
     "input-x-gradient": ("input-x-gradient", methods.InputXGradient, Traits(linear=True)),
     # Without doubling, every target is integrated at the same nodes: the method is then linear.
     "integrated-gradients": (
@@ -34,7 +35,17 @@ VARIANTS: dict[str, tuple[str, Callable[[], Method], Traits]] = {
         partial(methods.IntegratedGradients, nodes=4, multiply_by_inputs=False, baseline="mean"),
         Traits(),
     ),
+    "integrated-gradients, context": (
+        "integrated-gradients",
+        partial(methods.IntegratedGradients, nodes=6, most=6, context=True),
+        Traits(linear=True, context=True),
+    ),
     "smooth-grad": ("smooth-grad", partial(methods.SmoothGrad, samples=3), Traits()),
+    "smooth-grad, context": (
+        "smooth-grad",
+        partial(methods.SmoothGrad, samples=2, context=True),
+        Traits(context=True),
+    ),
     "grad-cam": ("grad-cam", methods.GradCAM, Traits()),
     "grad-cam, signed and cut": (
         "grad-cam",
@@ -71,6 +82,22 @@ VARIANTS: dict[str, tuple[str, Callable[[], Method], Traits]] = {
         "occlusion",
         partial(methods.Occlusion, parts="superpixel", scale=60.0, levels=2, fill="mean"),
         Traits(homogeneous=False, linear=True),
+    ),
+    # Masks, whose unit is a share: of a score s times as large λ is another price.
+    "grid-saliency": (
+        "grid-saliency",
+        partial(methods.GridSaliency, sparsity=3e-5, steps=6),
+        Traits(homogeneous=False),
+    ),
+    "grid-saliency, reference": (
+        "grid-saliency",
+        partial(methods.GridSaliency, mode="reference", sparsity=1e-3, steps=8),
+        Traits(homogeneous=False),
+    ),
+    "context-saliency": (
+        "context-saliency",
+        partial(methods.ContextSaliency, sparsity=1e-4, steps=6),
+        Traits(homogeneous=False, context=True, searched=True),
     ),
     "score-map": ("score-map", methods.ScoreMap, Traits(homogeneous=False, linear=True)),
     "fusion-map": ("fusion-map", methods.FusionMap, Traits(homogeneous=False, units=False)),

@@ -128,6 +128,14 @@ class DegenerateImageWarning(SeglensWarning):
     """An image was changed to fit the network in a way that may matter (padded to its stride, say)."""
 
 
+class MaskSearchWarning(SeglensWarning):
+    """The search for a saliency mask ended worse than where it need not have begun: at the empty or the full mask."""
+
+
+class FillWarning(SeglensWarning):
+    """A fill takes nothing away from the score, and another stands in for it."""
+
+
 class WeakDependenceWarning(SeglensWarning):
     """A map hangs more on the picture and the architecture than on what the network learned."""
 

@@ -47,16 +47,20 @@ def finish(
     unit: str = SCORE,
     extras: Mapping[str, Tensor] | None = None,
     pictures: Mapping[str, Tensor] | None = None,
+    blank: str = "so the map says nothing",
 ) -> Maps:
-    """Close a method's work: float32, NaN for empty regions, a warning for maps that are zero everywhere."""
+    """Close a method's work: float32, NaN for empty regions, a warning for maps that are zero everywhere.
+
+    blank: what such a map means.
+    """
     values, score = (_settled(v, scores.empty) for v in (values.detach().float(), score.detach().float()))
     extras = {name: _settled(v, scores.empty) for name, v in (extras or {}).items()}
     pictures = {name: _settled(v, scores.empty) for name, v in (pictures or {}).items()}
-    blank = (values == 0).flatten(2).all(2)
-    for b in blank.any(1).nonzero().flatten().tolist():
-        named = ", ".join(str(scores.items[t]) for t in blank[b].nonzero().flatten().tolist()[:8])
+    zero = (values == 0).flatten(2).all(2)
+    for b in zero.any(1).nonzero().flatten().tolist():
+        named = ", ".join(str(scores.items[t]) for t in zero[b].nonzero().flatten().tolist()[:8])
         where = f" at {layer}" if layer else ""
-        message = f"zero everywhere{where}, so the map says nothing: {named}{of_image(b, blank.shape[0])}."
+        message = f"zero everywhere{where}, {blank}: {named}{of_image(b, zero.shape[0])}."
         if layer and not signed:
             message += (
                 " Nothing there speaks for the target; another layer may, and Grad-CAM with relu=False shows what "

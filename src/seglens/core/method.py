@@ -25,6 +25,11 @@ class Method(Protocol):
         ...
 
 
+def in_full(method: Any) -> Any:
+    """The method with every default written out, where some hang on other fields: it then has a property `in_full`."""
+    return getattr(method, "in_full", method)
+
+
 def takes_target(method: object) -> bool:
     """Whether a method explains a score. One that shows the network as it is says so by `takes_target = False`."""
     return bool(getattr(method, "takes_target", True))

@@ -240,6 +240,26 @@ class Scores:
         total = (pixels.flatten(1) * mask).sum(1)
         return total / mask.sum(1).clamp_min(1) if target.reduce == "mean" else total
 
+    def pixels(self, y: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+        """What is averaged to S, pixel by pixel: [n *grid], or [n] without space, for pairs (image, target).
+
+        y [n K *space']: row i is the output for the image of pair i, in whatever form. Differentiable in y.
+        """
+        rows: dict[Of, list[int]] = {}
+        for i, (_, t) in enumerate(pairs):
+            rows.setdefault(self.items[t].of or "logits", []).append(i)
+        found: list[Tensor] = []
+        for of, some in rows.items():
+            part = y if len(rows) == 1 else y[some]
+            linear = self.masks is None or (of == "logits" and self.network.emits == "logits")
+            read = self.network.scores(part if linear else upsampled(self.network, part, self.grid), of)
+            one = torch.cat([_combined(read[r : r + 1], self.terms[pairs[i][1]]) for r, i in enumerate(some)])
+            found.append(resize(one[:, None], self.grid)[:, 0] if self.masks is not None and linear else one)
+        if len(rows) == 1:
+            return found[0]
+        order = torch.tensor([i for some in rows.values() for i in some], device=y.device)
+        return torch.cat(found)[order.argsort()]
+
     def sizes(self) -> Tensor:
         """[B T]: by how many pixels a mean is divided (at least 1); 1 for sums and for outputs without space."""
         if self.masks is None:

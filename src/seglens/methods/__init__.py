@@ -1,9 +1,11 @@
 """The methods: one formula each, from network, input and targets to maps."""
 
 from seglens.methods.activation import Activation
+from seglens.methods.context_saliency import ContextSaliency
 from seglens.methods.fusion_map import FusionMap
 from seglens.methods.grad_cam import GradCAM
 from seglens.methods.grad_cam_plus_plus import GradCAMPlusPlus
+from seglens.methods.grid_saliency import GridSaliency
 from seglens.methods.gssm import GSSM
 from seglens.methods.guided_backprop import GuidedBackprop
 from seglens.methods.guided_grad_cam import GuidedGradCAM
@@ -26,9 +28,11 @@ __all__ = [
     "SSM",
     "XRAI",
     "Activation",
+    "ContextSaliency",
     "FusionMap",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GridSaliency",
     "GuidedBackprop",
     "GuidedGradCAM",
     "HiResCAM",

@@ -17,7 +17,7 @@ from seglens.core.errors import SeglensError
 from seglens.core.explanation import Explanation, Explanations
 from seglens.core.images import Source, name_of
 from seglens.core.maps import Maps
-from seglens.core.method import Method, takes_target
+from seglens.core.method import Method, in_full, takes_target
 from seglens.core.network import Network, is_out_of_memory, upsampled
 from seglens.core.targets import Target, empty_region
 from seglens.networks.layers import default_layer_of
@@ -272,7 +272,7 @@ def as_explanations(
                 map=on_picture[t].numpy(),
                 image=case.picture.display,
                 method=name_of_method(method),
-                parameters=_plain(asdict(method)),  # pyright: ignore[reportArgumentType]
+                parameters=_plain(asdict(in_full(method))),  # pyright: ignore[reportArgumentType]
                 target=str(target),
                 channel=str(target.terms),
                 score=float(maps.score[b, t]),

@@ -13,7 +13,9 @@ from seglens.core.errors import SeglensError, SeglensWarning
 from seglens.core.maps import Maps
 from seglens.core.method import Method
 from seglens.core.network import Network
+from seglens.core.regions import everything
 from seglens.core.targets import Target, Targets
+from seglens.core.view import Region, View
 from seglens.testing.toys import Toy
 
 TOLERANCE = 1e-4
@@ -33,12 +35,30 @@ class Traits:
     linear: the map of a contrast is the difference of the maps: no rectifying, no absolute values.
     rectifiers: changes the gradient of rectifiers, and refuses a network without any with a RectifierError.
     units: explains latent units too; False: it needs classes, and refuses units with a ParameterError.
+    context: explains by what lies outside the region: refuses an output without space with a RegionError, and is asked
+    about half of the image where others are asked about everything.
+    searched: the map is where a search ended, which half precision may lead elsewhere: there it need only be finite.
     """
 
     homogeneous: bool = True
     linear: bool = False
     rectifiers: bool = False
     units: bool = True
+    context: bool = False
+    searched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Half(Region):
+    """The first half of every row, of images of any size and dimension."""
+
+    def mask(self, view: View) -> Tensor:
+        mask = view.blank()
+        mask[..., : mask.shape[-1] // 2] = True
+        return mask
+
+    def __str__(self) -> str:
+        return "half"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,10 @@ class Subject:
         """Whether the method has a field `layer`."""
         method = self.make()
         return is_dataclass(method) and any(f.name == "layer" for f in fields(method))
+
+    def takes(self, toy: Toy) -> bool:
+        """Whether the method explains such a network: one for context needs outputs with space."""
+        return not self.traits.context or any(t.region is not None for t in toy.targets)
 
     def at(self, layer: str | None) -> Method:
         """The method, reading that layer if it reads any."""
@@ -96,6 +120,9 @@ class Subject:
     ) -> Maps:
         """The bare call, whose errors pass."""
         asked = targets if isinstance(targets, Targets) else Targets.of(targets)
+        if self.traits.context:
+            halved = (replace(t, region=_Half()) if t.region == everything else t for t in asked.items)
+            asked = replace(asked, items=tuple(halved))
         return (method or self.at(layer))(network, x, asked)
 
 
