@@ -63,6 +63,7 @@ from seglens.networks import describe, load
 from seglens.run.activations import activations
 from seglens.run.channels import Activations
 from seglens.run.compare import compare
+from seglens.run.context import ContextStatistics, context_statistics
 from seglens.run.error_map import ConfusedRegion, ErrorMap
 from seglens.run.evaluate import evaluate
 from seglens.run.evaluation import Evaluation
@@ -72,6 +73,8 @@ from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
 from seglens.run.places import Places, compare_places
 from seglens.run.segment import Segmentation, segment
+from seglens.run.verification import Verification
+from seglens.run.verify import verify
 
 __version__ = version("seglens")
 
@@ -89,6 +92,7 @@ __all__ = [
     "ConfusedRegion",
     "Confusion",
     "ContextSaliency",
+    "ContextStatistics",
     "Convention",
     "Cost",
     "Display",
@@ -125,6 +129,7 @@ __all__ = [
     "Tallies",
     "Target",
     "Targets",
+    "Verification",
     "__version__",
     "activations",
     "border",
@@ -135,6 +140,7 @@ __all__ = [
     "compare_places",
     "component",
     "confused",
+    "context_statistics",
     "describe",
     "errors",
     "evaluate",
@@ -162,5 +168,6 @@ __all__ = [
     "save",
     "segment",
     "truth",
+    "verify",
     "watching",
 ]

@@ -84,6 +84,13 @@ def test_a_network_that_standardises_each_image(kind, level):
             torch.testing.assert_close(found[b], expected[:, None, None].expand(3, 16, 24))
 
 
+def test_a_colour_is_red_green_and_blue_for_a_network_of_the_opposite_order():
+    """Standardised by each image: the same colour, with its channels the other way round."""
+    plain, opposite = (Convention(per_image=True, order=order) for order in ("RGB", "BGR"))
+    found = fill(net(opposite), opposite.normalise(P), (0.1, 0.5, 0.9))
+    torch.testing.assert_close(found, fill(net(plain), plain.normalise(P), (0.1, 0.5, 0.9)).flip(1))
+
+
 @pytest.mark.parametrize("kind", FILLS)
 def test_each_image_is_filled_by_itself(kind):
     network = net(CONVENTIONS[1])

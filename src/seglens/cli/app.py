@@ -9,11 +9,13 @@ import typer
 from seglens.cli import show
 from seglens.cli.activations import activations
 from seglens.cli.compare import compare
+from seglens.cli.context import context
 from seglens.cli.demo import demo
 from seglens.cli.evaluate import errors, evaluate
 from seglens.cli.explain import explain
 from seglens.cli.inspect import classes, describe, layers, methods
 from seglens.cli.options import with_method_options
+from seglens.cli.verify import verify
 
 app = typer.Typer(
     name="seglens",
@@ -46,6 +48,8 @@ def everywhere(
 
 app.command()(with_method_options(explain))
 app.command()(with_method_options(compare))
+app.command()(with_method_options(verify))
+app.command()(with_method_options(context))
 app.command()(activations)
 app.command()(classes)
 app.command()(layers)

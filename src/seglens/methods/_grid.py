@@ -13,7 +13,7 @@ from seglens.core.targets import Scores, of_image
 from seglens.perturb.cells import Cells, cells_of, pooled, tiled
 
 CONTEXT = "only what lies outside the region"
-CELLS = "mean over each cell of a coarse grid, such as 4x4; without: every pixel"
+CELLS = "mean over each cell of a coarse grid, such as 4x4 (by default every pixel)"
 """What the fields `context` and `cells` of a method do."""
 
 

@@ -34,6 +34,9 @@ TIE = 1e-4
 ROUNDING = 1e-6
 """What a score may differ by and be the same, as a share of 1 + its size."""
 
+SQUARES = 0.99
+"""Decay of adam's mean of squares."""
+
 CALM = 0.05
 """Share of λ below which adam takes a slope for none, so that rounding is not blown up to a step."""
 
@@ -54,7 +57,7 @@ class Recipe:
     starts: tuple[float, ...]
     early: bool
     best: bool
-    trimmed: bool
+    careful: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -168,8 +171,9 @@ class Rows:
     """Searches under way, each of one request from one start: N of them.
 
     mask, best: [N *cells], with objective and confidence. curve: the objective of each step, [N steps], NaN where none.
-    first, second: moments of the gradient. count: steps done; quiet: of late without a move. done, settled: where a
+    first, second: moments of the gradient. count: steps done; age: of the moments; quiet: of late without a move. done, settled: where a
     search has ended, and whether because it settled. pull: the loss's steepest slope at the start, by a cell.
+    scale: of the rate. best_slope: the loss's derivative at `best`.
     """
 
     request: list[int]
@@ -184,10 +188,13 @@ class Rows:
     second: Tensor
     curve: Tensor
     count: Tensor
+    age: Tensor
     quiet: Tensor
     done: Tensor
     settled: Tensor
     pull: Tensor
+    scale: Tensor
+    best_slope: Tensor
 
     @classmethod
     def of(cls, requests: Sequence[int], fills: Sequence[Fill], masks: Tensor, steps: int) -> "Rows":
@@ -206,10 +213,13 @@ class Rows:
             second=torch.zeros_like(masks),
             curve=masks.new_full((n, steps), torch.nan),
             count=torch.zeros(n, dtype=torch.long, device=masks.device),
+            age=torch.zeros(n, dtype=torch.long, device=masks.device),
             quiet=torch.zeros(n, dtype=torch.long, device=masks.device),
             done=torch.zeros(n, dtype=torch.bool, device=masks.device),
             settled=torch.zeros(n, dtype=torch.bool, device=masks.device),
             pull=torch.zeros(n, device=masks.device),
+            scale=torch.ones(n, device=masks.device),
+            best_slope=torch.zeros_like(masks),
         )
 
 
@@ -220,15 +230,14 @@ def below(objective: Tensor, other: Tensor) -> Tensor:
 
 def search(problem: Problem, recipe: Recipe, rows: Rows) -> Iterator[Rows]:
     """Step after step until every row is done; yields after each, with at most a batch of rows under way."""
-    trimmed = problem.matters if recipe.trimmed else None
     room = rows_at_once(problem.x[:1])
     while not bool(rows.done.all()):
         at = (~rows.done).nonzero().flatten()[:room]
-        _step(problem, recipe, rows, at, trimmed)
+        _step(problem, recipe, rows, at)
         yield rows
 
 
-def _step(problem: Problem, recipe: Recipe, rows: Rows, at: Tensor, trimmed: Tensor | None) -> None:
+def _step(problem: Problem, recipe: Recipe, rows: Rows, at: Tensor) -> None:
     chosen = at.tolist()
     requests = [rows.request[i] for i in chosen]
     mask = rows.mask[at]
@@ -236,15 +245,18 @@ def _step(problem: Problem, recipe: Recipe, rows: Rows, at: Tensor, trimmed: Ten
     objective = loss.to(mask) + recipe.sparsity * mask.flatten(1).sum(1)
     rows.objective[at], rows.confidence[at] = objective, confidence.to(mask)
     rows.curve[at, rows.count[at]] = objective
-    begun = rows.count[at] == 0
-    rows.pull[at] = torch.where(begun, slope.abs().flatten(1).amax(1).to(mask), rows.pull[at])
+    slope = slope.to(mask)
+    steepest = slope.abs().flatten(1).amax(1)
+    rows.pull[at] = torch.where(rows.count[at] == 0, steepest, rows.pull[at])
+    lost = recipe.careful & (steepest < recipe.sparsity) & (objective > rows.best_objective[at] + recipe.sparsity)
     better = below(objective, rows.best_objective[at])
     rows.best_objective[at[better]] = objective[better]
     rows.best_confidence[at[better]] = confidence.to(mask)[better]
-    rows.best[at[better]] = mask[better]
-    moved = _moved(recipe, rows, at, slope.to(mask) + recipe.sparsity)
-    if trimmed is not None:
-        moved = moved * trimmed[requests]
+    rows.best[at[better]], rows.best_slope[at[better]] = mask[better], slope[better]
+    _take_back(rows, at[lost])
+    moved = _moved(recipe, rows, at, rows.mask[at], torch.where(_wide(lost, mask), rows.best_slope[at], slope))
+    if recipe.careful:
+        moved = moved * problem.matters[requests]
     still = (moved - mask).abs().flatten(1).amax(1) < STILL
     rows.quiet[at] = torch.where(still, rows.quiet[at] + 1, 0)
     rows.count[at] += 1
@@ -252,7 +264,7 @@ def _step(problem: Problem, recipe: Recipe, rows: Rows, at: Tensor, trimmed: Ten
     rows.settled[at] = settled
     end = (rows.count[at] >= recipe.steps) | (settled & recipe.early)
     # The mask of the last evaluation is kept: what is returned is what was measured.
-    rows.mask[at] = torch.where(end.reshape(-1, *[1] * (mask.ndim - 1)), mask, moved)
+    rows.mask[at] = torch.where(_wide(end, mask), mask, moved)
     rows.done[at] = end
 
 
@@ -267,16 +279,30 @@ def _flat(rows: Rows, at: Tensor) -> Tensor:
     return (count >= 2 * GAIN_STEPS) & (now > before * (1 - GAIN))
 
 
-def _moved(recipe: Recipe, rows: Rows, at: Tensor, gradient: Tensor) -> Tensor:
+def _take_back(rows: Rows, at: Tensor) -> None:
+    """Return to the best mask so far, to leave it by half the step."""
+    rows.mask[at] = rows.best[at]
+    rows.first[at], rows.second[at], rows.age[at] = 0.0, 0.0, 0
+    rows.scale[at] /= 2
+
+
+def _moved(recipe: Recipe, rows: Rows, at: Tensor, mask: Tensor, slope: Tensor) -> Tensor:
     """The masks after one step, within [0, 1]."""
+    gradient = slope + recipe.sparsity
+    rate = recipe.rate * _wide(rows.scale[at], mask)
     if recipe.optimiser == "sgd":
         rows.first[at] = recipe.momentum * rows.first[at] + gradient
-        return (rows.mask[at] - recipe.rate * rows.first[at]).clamp(0, 1)
-    count = rows.count[at].reshape(-1, *[1] * (gradient.ndim - 1)).to(gradient)
-    decay = 0.99
+        return (mask - rate * rows.first[at]).clamp(0, 1)
+    rows.age[at] += 1
+    age, done = (_wide(n[at], mask).to(gradient) for n in (rows.age, rows.count))
     rows.first[at] = recipe.momentum * rows.first[at] + (1 - recipe.momentum) * gradient
-    rows.second[at] = decay * rows.second[at] + (1 - decay) * gradient**2
-    mean = rows.first[at] / (1 - recipe.momentum ** (count + 1))
-    size = (rows.second[at] / (1 - decay ** (count + 1))).sqrt()
-    rate = recipe.rate * (1 + torch.cos(math.pi * count / recipe.steps)) / 2
-    return (rows.mask[at] - rate * mean / (size + CALM * recipe.sparsity)).clamp(0, 1)
+    rows.second[at] = SQUARES * rows.second[at] + (1 - SQUARES) * gradient**2
+    mean = rows.first[at] / (1 - recipe.momentum**age)
+    size = (rows.second[at] / (1 - SQUARES**age)).sqrt()
+    rate = rate * (1 + torch.cos(math.pi * done / recipe.steps)) / 2
+    return (mask - rate * mean / (size + CALM * recipe.sparsity)).clamp(0, 1)
+
+
+def _wide(values: Tensor, like: Tensor) -> Tensor:
+    """values [n] for masks [n *cells]."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))

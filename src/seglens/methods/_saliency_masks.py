@@ -110,7 +110,7 @@ class Settings:
             starts=(0.5, 1.0) if full.start is None else (full.start,),
             early=full.early,
             best=full.keep == "best",
-            trimmed=full.mode == "robust",
+            careful=full.mode == "robust",
         )
 
 
@@ -161,7 +161,7 @@ class _Found:
                 found["loss"][r] = rows.curve[i]
         for r in set(rows.request):
             found["done"][r] = all(bool(rows.done[i]) for i, of in enumerate(rows.request) if of == r)
-        if recipe.trimmed:
+        if recipe.careful:
             ends = ((0.0, self.empty_loss.float(), self.bare.float()), (1.0, self.full_price, full))
             for value, price, kept in ends:
                 better = below(price, found["objective"])
@@ -252,7 +252,7 @@ class _Found:
 
     def _started_dead(self, r: int) -> bool:
         """Whether every search of a request began where no cell was worth its price, but all together are."""
-        if self.recipe.trimmed:
+        if self.recipe.careful:
             return False  # it also started from the full mask, and the best of all was taken
         pulls = [float(self.rows.pull[i]) for i, of in enumerate(self.rows.request) if of == r]
         return bool(pulls) and max(pulls) < self.recipe.sparsity < float(self.empty_loss[r])
@@ -308,7 +308,7 @@ def _states(network: Network, x: Tensor, targets: Targets, settings: Settings, c
     certain = losses / recipe.sparsity <= CERTAIN if recipe.early else torch.zeros_like(losses, dtype=torch.bool)
     open_ = (~certain).nonzero().flatten().tolist()
     whole = torch.ones(len(open_), *cells, device=x.device)
-    if recipe.trimmed:
+    if recipe.careful:
         whole *= problem.matters[open_]
     rows = Rows.of(
         open_ * len(recipe.starts),

@@ -17,7 +17,9 @@ from seglens.core.network import Network
 from seglens.core.parameters import Bounds, Help, check_parameters
 from seglens.core.slopes import Slopes
 from seglens.core.targets import Scores, Targets
+from seglens.methods._grid import CELLS, CONTEXT, Variant
 from seglens.perturb import FILLS, Fill, fill
+from seglens.perturb.cells import Cells
 
 
 @METHODS.register("integrated-gradients")
@@ -30,7 +32,8 @@ class IntegratedGradients:
     `most` nodes are reached (CompletenessWarning). The region is that of x. Extras: 'completeness-gap' (signed,
     relative; NaN where S(x) = S(x′)), 'baseline-score', 'nodes'.
     With `multiply_by_inputs=False`: Σ_channels |∫ ∂S/∂x| (grid saliency's eq. 4): never negative, no completeness, no
-    doubling. Cost: n (1 + T) F for the nodes of the last doubling, half of that again for each one before, and 2 F.
+    doubling. context, cells: as saliency; completeness is that of the whole map, before them.
+    Cost: n (1 + T) F for the nodes of the last doubling, half of that again for each one before, and 2 F.
     """
 
     nodes: Annotated[int, Bounds(ge=1), Help("n, at the start")] = 50
@@ -38,20 +41,23 @@ class IntegratedGradients:
     gap: Annotated[float, Bounds(above=0), Help("largest relative completeness gap that is accepted")] = 0.01
     most: Annotated[int, Bounds(ge=1), Help("nodes at which doubling ends")] = 400
     multiply_by_inputs: Annotated[bool, Help("multiply by (x − x′); without, the sizes of the mean gradient")] = True
+    context: Annotated[bool, Help(CONTEXT)] = False
+    cells: Annotated[Cells | None, Help(CELLS)] = None
 
     def __post_init__(self) -> None:
         check_parameters(self)
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
-        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
+        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError, RegionError."""
         with capture(network, head=True) as taps:
             x = own(network, x)
             with torch.no_grad():
                 y = network(x)
             targets = Targets.of(targets)
             scores = targets.bind(network, x, y)
-            start, s0 = beginning(network, x, scores, self.baseline, targets.shown(x))
             s = scores(y)
+            variant = Variant.of(scores, targets.frames_of(x), self.context, self.cells)
+            start, s0 = beginning(network, x, scores, self.baseline, targets.shown(x))
             change = s - s0
             values: Tensor | None = None
             gap = torch.full_like(s, torch.inf)
@@ -63,7 +69,17 @@ class IntegratedGradients:
                 part = self._integral(network, x, start, scores.only(open_), taps, n)
                 found = part if values is None else values.index_copy(1, torch.tensor(open_, device=x.device), part)
                 if not self.multiply_by_inputs:
-                    return finish(found, scores, s, y, signed=False, unit=PER_INPUT, extras={"baseline-score": s0})
+                    found, extras = variant(found)
+                    return finish(
+                        found,
+                        scores,
+                        s,
+                        y,
+                        signed=False,
+                        unit=PER_INPUT,
+                        extras={"baseline-score": s0, **extras},
+                        blank=variant.blank,
+                    )
                 left = change - found.flatten(2).sum(2)
                 values = torch.zeros_like(found) if values is None else values
                 # What has converged keeps its own number of nodes, whatever else is in the batch.
@@ -82,8 +98,9 @@ class IntegratedGradients:
                     CompletenessWarning,
                     stacklevel=2,
                 )
-            extras = {"completeness-gap": gap, "baseline-score": s0, "nodes": nodes}
-            return finish(values, scores, s, y, extras=extras)
+            values, extras = variant(values)
+            extras = {"completeness-gap": gap, "baseline-score": s0, "nodes": nodes, **extras}
+            return finish(values, scores, s, y, extras=extras, blank=variant.blank)
 
     def _integral(self, network: Network, x: Tensor, start: Tensor, scores: Scores, taps: Taps, n: int) -> Tensor:
         """[B T *grid] at n nodes, reduced over channels."""

@@ -11,6 +11,8 @@ from seglens.core.network import Network
 from seglens.core.parameters import Help, check_parameters
 from seglens.core.slopes import slopes
 from seglens.core.targets import Targets
+from seglens.methods._grid import CELLS, CONTEXT, Variant
+from seglens.perturb.cells import Cells
 
 Reduction = Literal["sum", "max", "l2", "signed"]
 
@@ -32,19 +34,30 @@ class Saliency:
     """Σ_channels |∂S/∂x|, in units of score per unit of the network's input.
 
     Source: Simonyan et al. 2014, arXiv:1312.6034 (there the maximum over channels; grid saliency takes the sum).
-    Cost: (1 + T) F for T targets.
+    context: (1 − R) ∘ map (grid saliency's eq. 5; NaN where the region leaves nothing). cells: then the mean over each
+    cell, which all its pixels get, and which the extra 'cells' [B T *cells] holds. Cost: (1 + T) F for T targets.
     """
 
     channels: Annotated[Reduction, Help("how input channels become one: sum, max or l2 of sizes; signed sum")] = "sum"
+    context: Annotated[bool, Help(CONTEXT)] = False
+    cells: Annotated[Cells | None, Help(CELLS)] = None
 
     def __post_init__(self) -> None:
         check_parameters(self)
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
-        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
-        with slopes(network, x, Targets.of(targets)) as found:
-            gradients = found.linear(lambda g: g)
-            values = over_channels(gradients, self.channels)
+        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError, RegionError."""
+        targets = Targets.of(targets)
+        with slopes(network, x, targets) as found:
+            variant = Variant.of(found.scores, targets.frames_of(x), self.context, self.cells)
+            values, extras = variant(over_channels(found.linear(lambda g: g), self.channels))
             return finish(
-                values, found.scores, found.values, found.output, signed=self.channels == "signed", unit=PER_INPUT
+                values,
+                found.scores,
+                found.values,
+                found.output,
+                signed=self.channels == "signed",
+                unit=PER_INPUT,
+                extras=extras,
+                blank=variant.blank,
             )

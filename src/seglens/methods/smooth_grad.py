@@ -14,7 +14,9 @@ from seglens.core.network import Network
 from seglens.core.parameters import Bounds, Help, check_parameters
 from seglens.core.slopes import Slopes
 from seglens.core.targets import Targets
+from seglens.methods._grid import CELLS, CONTEXT, Variant
 from seglens.methods.saliency import Reduction, over_channels
+from seglens.perturb.cells import Cells
 
 
 @METHODS.register("smooth-grad")
@@ -24,24 +26,29 @@ class SmoothGrad:
 
     Source: Smilkov et al. 2017, arXiv:1706.03825; the size is taken after averaging, as in grid saliency's eq. 4.
     The region is the one of the clean image. All images of a batch share the draws. In units of score per unit of
-    the network's input. Cost: (n (1 + T) + 1) F for T targets.
+    the network's input. context, cells: as saliency. Cost: (n (1 + T) + 1) F for T targets.
     """
 
     samples: Annotated[int, Bounds(ge=1), Help("n, noisy copies")] = 25
     noise: Annotated[float, Bounds(ge=0), Help("σ as a share of each image's range of values")] = 0.15
     channels: Annotated[Reduction, Help("how input channels become one: sum, max or l2 of sizes; signed sum")] = "sum"
     seed: Annotated[int, Bounds(ge=0, le=2**31 - 1), Help("of the noise")] = 0
+    context: Annotated[bool, Help(CONTEXT)] = False
+    cells: Annotated[Cells | None, Help(CELLS)] = None
 
     def __post_init__(self) -> None:
         check_parameters(self)
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
-        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError."""
+        """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError, RegionError."""
         with capture(network, head=True) as taps:
             x = own(network, x)
             with torch.no_grad():
                 y = network(x)
-            scores = Targets.of(targets).bind(network, x, y)
+            targets = Targets.of(targets)
+            scores = targets.bind(network, x, y)
+            score = scores(y)
+            variant = Variant.of(scores, targets.frames_of(x), self.context, self.cells)
             span = x.flatten(1).amax(1) - x.flatten(1).amin(1)
             sigma = (self.noise * span).reshape(-1, *[1] * (x.ndim - 1))
 
@@ -54,8 +61,17 @@ class SmoothGrad:
             total = torch.zeros((), device=x.device)
             for part in in_batches(self.samples, rows_at_once(x), gradients, "noisy copies"):
                 total = total + part
-            values = over_channels(total / self.samples, self.channels)
-            return finish(values, scores, scores(y), y, signed=self.channels == "signed", unit=PER_INPUT)
+            values, extras = variant(over_channels(total / self.samples, self.channels))
+            return finish(
+                values,
+                scores,
+                score,
+                y,
+                signed=self.channels == "signed",
+                unit=PER_INPUT,
+                extras=extras,
+                blank=variant.blank,
+            )
 
     def _draw(self, i: int, x: Tensor) -> Tensor:
         """The i-th noise picture [1 C *grid], the same however the samples are batched and on any device."""

@@ -35,7 +35,7 @@ def cells_of(given: Cells | None, grid: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(max(1, round(min(SHORTER, shorter) * n / shorter)) for n in grid)
     cells = _parsed(given)
     if len(cells) != len(grid):
-        raise ParameterError(f"{_times(cells)} cells have {len(cells)} dimensions, the input {len(grid)}.")
+        raise ParameterError(f"{_times(cells)} cells are of {len(cells)} dimension(s), the input of {len(grid)}.")
     if any(c > n for c, n in zip(cells, grid, strict=True)):
         raise ParameterError(f"{_times(cells)} cells are more than the {_times(grid)} pixels of the input.")
     return cells

@@ -109,6 +109,8 @@ def _levels(kind: Any, picture: bool = False) -> tuple[float, ...] | None:
 def _levelled(network: Network, x: Tensor, pixels: Tensor) -> Tensor:
     """Input values of pixel values [B C *grid] in 0..1, for a network that may standardise each image by itself."""
     if network.convention.per_image:
+        if network.convention.order == "BGR" and pixels.shape[1] == 3:
+            pixels = pixels.flip(1)
         # The darkest and brightest are looked for before each channel is shifted by a mean of its own.
         values = network.convention.unscale(x)
         lo, hi = (v.reshape(-1, *[1] * (x.ndim - 1)) for v in (values.flatten(1).amin(1), values.flatten(1).amax(1)))

@@ -1,0 +1,254 @@
+"""Context taken away: which pixels, by what they are replaced, and what the network makes of the picture then."""
+
+import math
+import warnings
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seglens.core.batches import in_batches, rows_at_once
+from seglens.core.capture import capture, own
+from seglens.core.errors import ParameterError, RegionError, SeglensWarning
+from seglens.core.explanation import Explanation
+from seglens.core.network import Network, upsampled
+from seglens.core.targets import Scores, Target
+from seglens.methods._perturbed import exactly, looked_at
+from seglens.perturb import fills
+from seglens.perturb.matched import distance_to, matched
+from seglens.perturb.padding import repeated
+from seglens.run.explain import provenance
+from seglens.run.questions import Case, targets_for
+from seglens.run.segment import Segmentation, class_masks
+from seglens.run.verification import Answer, Controls, Remove, Verification, composed
+from seglens.viz.words import percent
+
+_CROWDED = 0.5  # share of the salient context that the matched one repeats from which on a note says so
+_CUT = 0.05  # of the salient pixels: how many more of the last value must be left out for a note that says so
+_NOTHING = 0.02  # share of the probability that taking all context away changes where a note says that this is nothing
+
+
+class Trial:
+    """One picture, and the region in it whose context is to be taken away.
+
+    y: raw output for the picture. e: its explanation, of the score of `target` as it is read there. ignore: the label
+    of no region. Raises EmptyRegionError, and RegionError for a region without context.
+    """
+
+    def __init__(
+        self, network: Network, case: Case, y: Tensor, e: Explanation, target: Target, ignore: int | None
+    ) -> None:
+        self._network, self._case, self._y, self._e = network, case, y, e
+        self._x = own(network, case.x)
+        self._scores = targets_for(target, [case], network, ignore).bind(network, self._x, y)
+        # Held against each other as probabilities, whatever was explained.
+        self._probabilities = replace(self._scores, items=(replace(target, of="probabilities", reduce="mean"),))
+        self._label = next(iter(self._scores.terms[0]))
+        self._inside = cast("Tensor", self._scores.masks)[0, 0].cpu()
+        self._context = (case.frame.valid() & ~self._inside).numpy()
+        self._notes: list[str] = []
+        if not self._context.any():
+            raise RegionError(
+                f"{target.region or 'everything'} covers the whole picture, so there is no context to remove.\n"
+                "  Ask about a part of it, such as where a class is predicted, or one instance."
+            )
+
+    def run(self, remove: Remove, share: float, fill: fills.Fill, controls: int, seed: int) -> Verification:
+        """Take it away, and random context in its place. Raises ParameterError, NonFiniteError, MissingExtraError."""
+        case, e = self._case, self._e
+        distance = distance_to(self._inside.numpy())
+        salient = self._salient(distance, share)
+        rest = self._context & ~salient
+        removed = salient if remove == "salient" else rest
+        # Without any, or with all of it, there is nothing to be drawn.
+        parts = matched(salient, self._context, distance, controls if salient.any() and rest.any() else 0, seed)
+        taken = parts if remove == "salient" else self._context & ~parts
+        outputs, scores, probabilities, filled = self._looked(np.stack([removed, self._context, *taken]), fill)
+        display = case.picture.display
+        before = self._answer(self._y, *self._read(self._y), display)
+        after, bare = (
+            self._answer(outputs[i], scores[i], probabilities[i], composed(display, filled, self._carried(mask)))
+            for i, mask in enumerate((removed, self._context))
+        )
+        self._warn_of_another(before.score)
+        overlap = float((parts & salient).sum() / (len(parts) * salient.sum())) if len(parts) else math.nan
+        self._note(before, bare, bool(salient.any()), overlap, fills.name_of_fill(fill))
+        return Verification(
+            explanation=e,
+            remove=remove,
+            share=share,
+            fill=fills.name_of_fill(fill),
+            salient=self._carried(salient),
+            removed=self._carried(removed),
+            salient_pixels=int(salient.sum()),
+            removed_pixels=int(removed.sum()),
+            context_pixels=int(self._context.sum()),
+            region_pixels=int(self._inside.sum()),
+            filled=filled,
+            before=before,
+            after=after,
+            bare=bare,
+            label=self._label,
+            quantity=_quantity(self._scores, before.segmentation.classes.names),
+            controls=Controls(
+                masks=np.array([self._carried(p) for p in parts], bool).reshape(-1, *e.map.shape),
+                probabilities=probabilities[2:],
+                scores=scores[2:],
+                overlap=overlap,
+                seed=seed,
+            ),
+            notes=tuple(self._notes),
+            provenance=provenance(self._network, case),
+        )
+
+    def _salient(self, distance: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+        """bool [*grid]: the context's greatest positive values, at most `share` of it. Raises ParameterError."""
+        n = int(self._context.sum())
+        most = math.floor(share * n + 1e-9)
+        if most < 1:
+            raise ParameterError(f"share = {share:g} of a context of {n} pixels is less than one pixel.")
+        values = self._case.frame.to_grid(torch.tensor(self._e.map, dtype=torch.float64)).numpy()
+        at = np.flatnonzero(self._context & (values > 0))
+        found = values.ravel()[at]
+        chosen = np.lexsort((distance.ravel()[at], -found))[:most]
+        salient = np.zeros(values.shape, bool)
+        salient.ravel()[at[chosen]] = True
+        if undefined := int(np.isnan(values[self._context]).sum()):
+            self._notes.append(f"The map is undefined at {undefined:,} pixels of the context, which are not salient.")
+        if 0 < len(at) < most:
+            self._notes.append(
+                f"Only {len(at):,} pixels of the context have positive values, {percent(len(at) / n)} of it, where up "
+                f"to {percent(share)} may be salient."
+            )
+        elif len(at) > most:
+            last = found[chosen[-1]]
+            equal, taken = int((found == last).sum()), int((found[chosen] == last).sum())
+            if equal - taken > _CUT * most:
+                self._notes.append(
+                    f"{equal:,} pixels of the context have one value; {taken:,} of them are salient, those nearest to "
+                    "the region."
+                )
+        return salient
+
+    def _note(self, before: Answer, bare: Answer, marked: bool, overlap: float, fill: str) -> None:
+        if _CROWDED < overlap < 1:
+            self._notes.append(
+                f"The matched random context has {percent(overlap)} of its pixels in common with the salient, on "
+                "average: little other context lies as near to the region."
+            )
+        if marked and abs(before.probability - bare.probability) < _NOTHING * abs(before.probability):
+            self._notes.append(
+                f"Taking all context away changes next to nothing: none is needed, or the fill ({fill}) removes "
+                "nothing. Try another."
+            )
+
+    def _looked(
+        self, masks: NDArray[np.bool_], fill: fills.Fill
+    ) -> tuple[list[Tensor], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
+        """Of the picture without each of the masks [n *grid]: raw outputs for the first two, scores and probabilities
+        [n] for all; and the fill as a picture."""
+        net, frame, x = self._network, self._case.frame, self._x
+        away = torch.from_numpy(masks)
+
+        def look(start: int, stop: int) -> tuple[list[Tensor], Tensor, Tensor]:
+            taken = repeated(away[start:stop].to(x.device), frame)[:, None]
+            y = looked_at(net, torch.where(taken, filled, x), fills.name_of_fill(fill))
+            kept = [one[None].float() for one in y[: max(0, 2 - start)]]
+            return kept, self._scores(y)[:, 0].cpu(), self._probabilities(y)[:, 0].cpu()
+
+        with capture(net), torch.no_grad():
+            filled = fills.fill(net, x, fill, frame.valid(x.device)[None])
+            size = rows_at_once(x, min(32, net.batch or 32))
+            kept, scores, probabilities = zip(
+                *in_batches(len(away), size, look, "pictures without context"), strict=True
+            )
+        outputs = [y for some in kept for y in some]
+        read = torch.cat(scores).double().numpy(), torch.cat(probabilities).double().numpy()
+        return outputs, read[0], read[1], self._shown(filled)
+
+    def _read(self, y: Tensor) -> tuple[float, float]:
+        y = exactly(y)
+        return float(self._scores(y)[0, 0]), float(self._probabilities(y)[0, 0])
+
+    def _answer(self, y: Tensor, score: float, probability: float, picture: NDArray[np.uint8]) -> Answer:
+        net, case = self._network, self._case
+        y = upsampled(net, y, case.frame.grid)
+        masks = torch.stack([m.cpu() for m in class_masks(net, y)])
+        inside, own_class = self._inside, masks[self._label] & case.frame.valid()
+        both, size = int((own_class & inside).sum()), int(inside.sum())
+        either = int((own_class | inside).sum())
+        return Answer(
+            segmentation=_segmentation(net, case, y, masks, picture),
+            score=float(score),
+            probability=float(probability),
+            shares=(masks & inside).flatten(1).sum(1).double().numpy() / size,
+            iou=both / either,
+            dice=2 * both / (both + either),
+        )
+
+    def _carried(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask [*grid] on the picture."""
+        return self._case.frame.labels_to_original(torch.from_numpy(mask)).numpy()
+
+    def _shown(self, filled: Tensor) -> NDArray[np.uint8]:
+        """Input values [1 C *grid] as a picture to be looked at, uint8 [*picture] or [*picture 3]."""
+        pixels = self._case.frame.to_original(_pixel_values(self._network, self._case, filled)[0].cpu())
+        shown = np.rint(pixels.clamp(0, 1).numpy() * 255).astype(np.uint8)
+        if pixels.ndim == 4:
+            return np.rint(pixels.clamp(0, 1).mean(0).numpy() * 255).astype(np.uint8)
+        return shown[0] if len(shown) < 3 else np.ascontiguousarray(shown[:3].transpose(1, 2, 0))
+
+    def _warn_of_another(self, score: float) -> None:
+        """That network or picture are not those of the explanation, where the score tells."""
+        frame = self._case.frame
+        # Of an enlarged picture a finished explanation has the region by the picture's pixels, coarser than the grid.
+        coarse = 5 if any(new > old for new, old in zip(frame.resized, frame.original, strict=True)) else 1
+        if not math.isclose(score, self._e.score, rel_tol=0.02 * coarse, abs_tol=0.005 * coarse):
+            message = (
+                f"the explanation was made for a score of {self._e.score:.4g}, and here it is {score:.4g}: another "
+                "network or picture. What is verified is the map, on this one."
+            )
+            warnings.warn(SeglensWarning(message), stacklevel=4)
+
+
+def _quantity(scores: Scores, names: tuple[str, ...]) -> str:
+    """What is read as a probability, such as 'p(rider) − p(person)'."""
+    text = ""
+    for index, weight in scores.terms[0].items():
+        sign = ("−" if weight < 0 else "") if not text else (" − " if weight < 0 else " + ")
+        factor = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        text += f"{sign}{factor}p({names[index]})"
+    return text
+
+
+def _segmentation(network: Network, case: Case, y: Tensor, masks: Tensor, picture: NDArray[np.uint8]) -> Segmentation:
+    """What raw output y [1 K *grid] labels the picture as; masks: bool [K *grid], where each class is predicted."""
+    frame, flat = case.frame, network.labels(y)
+    p = network.scores(y, "probabilities")[0]
+    p = p[None].gather(1, flat[:, None])[0] if flat is not None else p
+    carried = torch.stack([frame.labels_to_original(one.cpu()) for one in p]).float().numpy()
+    return Segmentation(
+        labels=None if flat is None else frame.labels_to_original(flat[0]).cpu().numpy(),
+        masks=None if flat is not None else torch.stack([frame.labels_to_original(m) for m in masks]).numpy(),
+        confidence=carried if flat is None else carried[0],
+        classes=network.class_table(y),
+        image=picture,
+        network=network.name,
+        name=case.picture.name,
+        provenance=provenance(network, case),
+    )
+
+
+def _pixel_values(network: Network, case: Case, x: Tensor) -> Tensor:
+    """Input values [1 C *grid] of this picture back to pixel values in 0..1, RGB."""
+    convention = network.convention
+    if (pixels := convention.denormalise(x)) is not None:
+        return pixels
+    # Standardising lost the picture's own mean and spread: they are taken from the picture once more.
+    plain = replace(convention, per_image=False, mean=(0.0,), std=(1.0,))
+    values = plain.resized(case.picture.pixels, case.frame.resized)
+    spread = float(values.std(correction=0).clamp_min(1e-8))
+    return cast("Tensor", plain.denormalise(convention.unscale(x) * spread + float(values.mean())))

@@ -1,0 +1,1 @@
+"""What the salient context of a region consists of, as a figure."""
