@@ -54,6 +54,18 @@ def tutorial(net: sl.Network) -> None:
     keep(list(sl.explain_layers(net, image, sky)), "layers.png", 640)
 
 
+def context() -> None:
+    """Pictures of docs/tutorials/a-wrong-label-and-its-context.md."""
+    net = sl.load("streets-unet-biased")
+    scene = Streets(60, seed=7)[22]
+    wrong = sl.mask(scene.instances == 5) & sl.confused(truth="person", as_="rider")
+    why = one(sl.explain(net, scene.image, "context-saliency", sl.Target("rider", wrong), truth=scene.labels))
+    keep([why], "rider-by-context.png", 900)
+    with TemporaryDirectory() as folder:
+        check = sl.verify(net, scene.image, why, truth=scene.labels)
+        shrink(check.save(Path(folder) / "check.png"), "rider-verified.png", 900)
+
+
 def classifier() -> None:
     """Pictures of docs/tutorials/a-classifier.md."""
     net = sl.load("streets-vgg")

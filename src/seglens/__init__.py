@@ -71,8 +71,12 @@ from seglens.run.explain import Failure, explain, explain_each
 from seglens.run.found import Found, find_classes
 from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
+from seglens.run.object_parts import ObjectParts, Part
+from seglens.run.parts import explain_parts
 from seglens.run.places import Places, compare_places
 from seglens.run.segment import Segmentation, segment
+from seglens.run.sensitivity import sensitivity, sensitivity_each
+from seglens.run.sensitivity_table import Sensitivity
 from seglens.run.verification import Verification
 from seglens.run.verify import verify
 
@@ -115,7 +119,9 @@ __all__ = [
     "Maps",
     "Method",
     "Network",
+    "ObjectParts",
     "Occlusion",
+    "Part",
     "Picture",
     "Places",
     "Region",
@@ -124,6 +130,7 @@ __all__ = [
     "SeglensError",
     "SeglensWarning",
     "Segmentation",
+    "Sensitivity",
     "SimilarityMap",
     "SmoothGrad",
     "Tallies",
@@ -149,6 +156,7 @@ __all__ = [
     "explain",
     "explain_each",
     "explain_layers",
+    "explain_parts",
     "find_classes",
     "find_errors",
     "instance",
@@ -167,6 +175,8 @@ __all__ = [
     "read_mask",
     "save",
     "segment",
+    "sensitivity",
+    "sensitivity_each",
     "truth",
     "verify",
     "watching",

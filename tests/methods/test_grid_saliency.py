@@ -389,7 +389,7 @@ def test_presets_are_the_published_settings_and_fields_go_before_them():
 )
 def test_wrong_fields(fields, message):
     if message is None:
-        with pytest.raises(ParameterError, match="4 cells are of 1 dimension\(s\), the input of 2"):
+        with pytest.raises(ParameterError, match=r"4 cells are of 1 dimension\(s\), the input of 2"):
             GridSaliency(**fields)(toys.plain().network, toys.plain().x, asked("car"))
         return
     with pytest.raises(ParameterError, match=message):

@@ -15,6 +15,8 @@ from seglens.cli.evaluate import errors, evaluate
 from seglens.cli.explain import explain
 from seglens.cli.inspect import classes, describe, layers, methods
 from seglens.cli.options import with_method_options
+from seglens.cli.parts import parts
+from seglens.cli.sensitivity import sensitivity
 from seglens.cli.verify import verify
 
 app = typer.Typer(
@@ -50,6 +52,8 @@ app.command()(with_method_options(explain))
 app.command()(with_method_options(compare))
 app.command()(with_method_options(verify))
 app.command()(with_method_options(context))
+app.command()(with_method_options(parts))
+app.command()(with_method_options(sensitivity))
 app.command()(activations)
 app.command()(classes)
 app.command()(layers)

@@ -1,0 +1,1 @@
+"""How maps hang on settings, as a picture."""
