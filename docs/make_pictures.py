@@ -60,10 +60,10 @@ def context() -> None:
     scene = Streets(60, seed=7)[22]
     wrong = sl.mask(scene.instances == 5) & sl.confused(truth="person", as_="rider")
     why = one(sl.explain(net, scene.image, "context-saliency", sl.Target("rider", wrong), truth=scene.labels))
-    keep([why], "rider-by-context.png", 900)
+    keep([why], "rider-by-context.png", 620)
     with TemporaryDirectory() as folder:
         check = sl.verify(net, scene.image, why, truth=scene.labels)
-        shrink(check.save(Path(folder) / "check.png"), "rider-verified.png", 900)
+        shrink(check.save(Path(folder) / "check.png"), "rider-verified.png", 760)
 
 
 def classifier() -> None:
@@ -109,3 +109,4 @@ if __name__ == "__main__":
     tutorial(network)
     classifier()
     segmenter(network)
+    context()
