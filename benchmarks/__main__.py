@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import growth
+from benchmarks import growth, requests
 from benchmarks.cases import Case, smp_unet, streets_unet
 from benchmarks.measure import Row, forward_cost, measure
 from benchmarks.tasks import CONVENTIONS, Task, many_classes, tasks
@@ -36,16 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for method in ("ssm", "xrai"):
                 print(f"growth: {method}, {size[0]} x {size[1]} …", file=sys.stderr, flush=True)
                 grown.append(growth.growth(size, method, asked.repetitions))
+    searched: list[requests.Searches] = []
+    if asked.network == "both":
+        print("requests for context …", file=sys.stderr, flush=True)
+        searched = requests.searches()
     if asked.json:
         found = {
             "machine": state,
-            "conventions": CONVENTIONS + growth.CONVENTIONS,
+            "conventions": CONVENTIONS + growth.CONVENTIONS + requests.CONVENTIONS,
             "rows": [row.to_dict() for _, rows in groups for row in rows],
             "growth": [row.to_dict() for row in grown],
+            "requests": [row.to_dict() for row in searched],
         }
         print(json.dumps(found, indent=2))
     else:
-        _show(state, groups, grown)
+        _show(state, groups, grown, searched)
     return 0
 
 
@@ -72,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--network",
         choices=("smp", "streets", "both"),
         default="both",
-        help="which network (both, and then the growth of regions)",
+        help="which network (both, and then the growth of regions and requests for context)",
     )
     return parser
 
@@ -89,7 +94,12 @@ def _plan(network: str) -> list[tuple[Case, list[Task]]]:
     return plan
 
 
-def _show(state: dict[str, Any], groups: list[tuple[Case, list[Row]]], grown: list[growth.Growth]) -> None:
+def _show(
+    state: dict[str, Any],
+    groups: list[tuple[Case, list[Row]]],
+    grown: list[growth.Growth],
+    searched: list[requests.Searches],
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -119,6 +129,16 @@ def _show(state: dict[str, Any], groups: list[tuple[Case, list[Row]]], grown: li
             difference = "-" if row.difference is None else f"{row.difference:.0e}"
             table.add_row(size, row.method, str(row.segments), f"{row.seconds:.3f}", naive, difference)
         console.print("", table, "", "\n".join(growth.CONVENTIONS), sep="\n")
+    if searched:
+        title = "requests for context, together and one by one"
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, padding=0, title_justify="left")
+        table.add_column("\nsearch")
+        heads = ("asked\n", "calls\n", "F\nmean", "\nmedian", "\nmost", "\ns", "wall\ns")
+        for name in (*heads, "settled\n", "empty\n", "mask\n~", "apart\n", "obj.\n~"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in searched:
+            table.add_row(*_searched(row))
+        console.print("", table, "", "\n".join(requests.CONVENTIONS), sep="\n")
 
 
 def _cells(row: Row) -> list[str]:
@@ -129,10 +149,20 @@ def _cells(row: Row) -> list[str]:
         cells += [_short(row.passes[name]) + star, _short(row.seconds[name]) + star] if here else ["-", "-"]
     for name in PEERS:
         found = row.agreement.get(name)
-        # 2e-06 as 2e-6: the table is to fit 80 columns.
-        difference = f"{found.difference:.0e}".replace("e-0", "e-").replace("e+00", "e0") if found else ""
-        cells.append(f"{difference} {found.correlation:.4f}" if found else "-")
+        cells.append(f"{_tiny(found.difference)} {found.correlation:.4f}" if found else "-")
     return cells
+
+
+def _searched(row: requests.Searches) -> list[str]:
+    numbers = ["-" if n is None else _short(n) for n in (row.passes, row.median, row.most, row.seconds, row.wall)]
+    apart = "-" if row.apart is None else str(row.apart)
+    counts = [str(n) for n in (row.requests, row.calls, row.settled, row.empty)]
+    return [row.search, *counts[:2], *numbers, *counts[2:], _tiny(row.mask), apart, _tiny(row.objective)]
+
+
+def _tiny(value: float | None) -> str:
+    """2e-06 as 2e-6: the tables are to fit 80 columns."""
+    return "-" if value is None else f"{value:.0e}".replace("e-0", "e-").replace("e+00", "e0")
 
 
 def _short(value: float) -> str:

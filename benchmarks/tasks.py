@@ -22,6 +22,8 @@ SIZE, STRIDE = 48, 24
 """Of occluding patches. Strides end with the pictures, where Captum's patches are all of full size, as ours are."""
 MASKS = 20
 """Of RISE: cost is linear in them."""
+STEPS = 5
+"""Masks that grid and context saliency try: cost is linear in them."""
 
 CONVENTIONS = (
     "F: floating-point operations over those of one forward pass, by torch's formulas. s: processor seconds, median.",
@@ -33,7 +35,7 @@ CONVENTIONS = (
     f"smooth-grad: {NODES} samples, of the same spread but other draws: ~ is the difference of the draws.",
     "activation: the channel that contributes most; named: channel 0. guided-backprop of pgc: sizes summed, then "
     f"scaled, by us. occlusion: of logits, patches of {SIZE}, strides of {STRIDE}, filled with the mean colour. "
-    f"rise: {MASKS} masks.",
+    f"rise: {MASKS} masks. grid-saliency, context-saliency: {STEPS} masks in reference mode, early=False.",
     "-: not offered. *: not run; the price of one class, times the classes.",
 )
 
@@ -129,6 +131,8 @@ def tasks(case: Case) -> list[Task]:
             lambda: peers.captum_occlusion(case, SIZE, STRIDE, mean),
         ),
         Task("rise", ours(sl.RISE(masks=MASKS), one)),
+        Task("grid-saliency", ours(sl.GridSaliency(mode="reference", steps=STEPS, early=False), one)),
+        Task("context-saliency", ours(sl.ContextSaliency(mode="reference", steps=STEPS, early=False), one)),
         Task(
             "guided-backprop",
             ours(sl.GuidedBackprop(), one),

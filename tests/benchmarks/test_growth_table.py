@@ -43,16 +43,20 @@ def test_the_naive_form_by_hand():
     np.testing.assert_allclose(found, [[19 / 3] * 3 + [2 / 3] * 3 + [3.5] * 2])
 
 
-def test_a_whole_run_reports_growth(monkeypatch, capsys):
+def test_a_whole_run_reports_growth_and_requests(monkeypatch, capsys):
     import json
 
-    from benchmarks import __main__, growth
+    from benchmarks import __main__, growth, requests
 
     monkeypatch.setattr(__main__, "_plan", lambda network: [])
+    monkeypatch.setattr(requests, "searches", lambda: [requests.Searches("robust", 64, 1, 99.5, 20.0, 21.0, 60, 3)])
     monkeypatch.setattr(growth, "SIZES", ((32, 64), (48, 96)))
     monkeypatch.setattr(growth, "NAIVE_PIXELS", 32 * 64)
     assert __main__.main(["--repetitions", "1", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["growth"]
+    told = json.loads(capsys.readouterr().out)
+    assert [(row["passes"], row["settled"], row["mask"]) for row in told["requests"]] == [(99.5, 60, None)]
+    assert any(line.startswith("context:") for line in told["conventions"])
+    rows = told["growth"]
     assert [(row["size"], row["method"]) for row in rows] == [
         ([32, 64], "ssm"),
         ([32, 64], "xrai"),
@@ -61,7 +65,8 @@ def test_a_whole_run_reports_growth(monkeypatch, capsys):
     ]
     assert [row["naive"] is None for row in rows] == [False, False, True, True]
     assert __main__.main(["--repetitions", "1", "--network", "smp", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["growth"] == []
+    told = json.loads(capsys.readouterr().out)
+    assert told["growth"] == told["requests"] == []
 
 
 def test_the_tables_fit_80_columns(capsys):
@@ -70,6 +75,7 @@ def test_the_tables_fit_80_columns(capsys):
     from benchmarks.cases import streets_unet
     from benchmarks.growth import Growth
     from benchmarks.measure import Row
+    from benchmarks.requests import Searches
 
     case = streets_unet()
     price = {"seglens": 23.04, "captum": 236.4, "pytorch-grad-cam": 446.6}
@@ -78,7 +84,12 @@ def test_the_tables_fit_80_columns(capsys):
         Row(case.name, "integrated-gradients", price, dict.fromkeys(price, 12.34), agree),
         Row(case.name, "score-map", {"seglens": 1.0}, {"seglens": 0.031}),
     ]
-    _show({"threads": 1}, [(case, rows)], [Growth((1024, 2048), "xrai", 337, 0.036)])
+    searched = [
+        Searches("robust", 64, 1, 99.43, 24.78, 141.7, 62, 1),
+        Searches("robust", 64, 64, 99.96, 42.48, 177.8, 62, 1, 108.0, 128.0, 0.048, 13, 1.9e-4),
+        Searches("cityscapes", 1, 1, 162.0, 1.278, 1.94, 0, 0, 162.0, 162.0),
+    ]
+    _show({"threads": 1}, [(case, rows)], [Growth((1024, 2048), "xrai", 337, 0.036)], searched)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     shown = next(line for line in lines if line.startswith("integrated-gradients"))
@@ -87,3 +98,7 @@ def test_the_tables_fit_80_columns(capsys):
     assert next(line for line in lines if "1024x2048" in line).split() == [
         "1024x2048", "xrai", "337", "0.036", "-", "-",
     ]  # fmt: skip
+    batch, alone = (line.split() for line in lines if line.startswith("robust "))
+    assert batch == ["robust", "64", "1", "99.4", "-", "-", "24.8", "142", "62", "1", "-", "-", "-"]
+    assert alone == ["robust", "64", "64", "100", "108", "128", "42.5", "178", "62", "1", "5e-2", "13", "2e-4"]
+    assert next(line for line in lines if line.startswith("cityscapes ")).split()[1:4] == ["1", "1", "162"]

@@ -13,7 +13,6 @@ from seglens.core.targets import Target, Targets
 from seglens.methods import ContextSaliency, GridSaliency
 from seglens.testing import toys
 
-
 # Where an empty mask is the point, the test asks for the warning.
 pytestmark = pytest.mark.filterwarnings("ignore::seglens.core.errors.ZeroMapWarning")
 

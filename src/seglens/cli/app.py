@@ -8,6 +8,7 @@ import typer
 
 from seglens.cli import show
 from seglens.cli.activations import activations
+from seglens.cli.bench import bench
 from seglens.cli.compare import compare
 from seglens.cli.context import context
 from seglens.cli.demo import demo
@@ -61,6 +62,7 @@ app.command()(methods)
 app.command()(describe)
 app.command()(evaluate)
 app.command()(errors)
+app.add_typer(bench)
 app.command()(demo)
 
 

@@ -24,8 +24,13 @@ CERTAIN = 0.1
 STILL, STILL_STEPS = 1e-3, 5
 """A search has settled when no cell has moved by more for so many steps,"""
 
-GAIN, GAIN_STEPS = 0.01, 12
-"""or when its best objective has fallen by no more than this share of it in so many."""
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """A search has settled too when its best objective has fallen by no more than a share `gain` of it in `steps`."""
+
+    gain: float
+    steps: int
 
 
 TIE = 1e-4
@@ -45,8 +50,9 @@ CALM = 0.05
 class Recipe:
     """How masks are searched: λ, the optimiser, and from which values of the whole mask.
 
-    early: settle before all steps are done, and certify empty masks. best: return the best mask of a search, not its
-    last. trimmed: cells that nothing hangs on stay 0.
+    early: settle before all steps are done, with that patience, and certify empty masks. best: return the best mask of
+    a search, not its last. careful: cells that nothing hangs on stay 0, and a step to where no cell's slope is worth
+    its price, though much is lost there, is taken back and halved.
     """
 
     sparsity: float
@@ -56,6 +62,7 @@ class Recipe:
     steps: int
     starts: tuple[float, ...]
     early: bool
+    patience: Patience
     best: bool
     careful: bool
 
@@ -78,6 +85,7 @@ class Problem:
     matters: Tensor
     shown: Tensor
     fills: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    limit: list[int] = field(default_factory=list[int])
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -112,9 +120,23 @@ class Problem:
                 slope = torch.autograd.grad(loss.sum(), masks)[0] if gradient else torch.zeros_like(masks)
             return loss.detach(), confidence.detach(), slope
 
-        found = list(in_batches(len(requests), rows_at_once(self.x[:1]), part))
+        size = self.room
+        found = list(in_batches(len(requests), size, part))
+        if len(found) > -(-len(requests) // size):
+            # Memory ran out: what fitted is remembered, or every step would fail before it is halved again.
+            self.limit[:] = [max(len(one) for one, _, _ in found)]
         loss, confidence, slope = (torch.cat(parts) for parts in zip(*found, strict=True))
+        if not bool(torch.isfinite(slope).all()):
+            raise NonFiniteError(
+                f"{self.network.name} has no finite derivative at a picture of which parts are replaced "
+                f"({', '.join(dict.fromkeys(map(name_of_fill, kinds)))}).\n  Choose another fill."
+            )
         return loss, confidence, slope
+
+    @property
+    def room(self) -> int:
+        """How many requests share a pass."""
+        return min([rows_at_once(self.x[:1]), *self.limit])
 
     def _of(self, requests: Sequence[int], kinds: Sequence[Fill], masks: Tensor) -> tuple[Tensor, Tensor]:
         pairs = [self.pairs[r] for r in requests]
@@ -148,7 +170,9 @@ class Problem:
 
     def _network(self, images: Sequence[int], batch: int) -> Network:
         """The network with the extra inputs of these images."""
-        extra = tuple(e[list(images)] if e.ndim and e.shape[0] == batch else e for e in self.network.extra)
+        extra = tuple(
+            e[[b % len(e) for b in images]] if e.ndim and batch % len(e) == 0 else e for e in self.network.extra
+        )
         return self.network.with_(extra=extra) if extra else self.network
 
     def _filled(self, kind: Fill) -> Tensor:
@@ -171,9 +195,9 @@ class Rows:
     """Searches under way, each of one request from one start: N of them.
 
     mask, best: [N *cells], with objective and confidence. curve: the objective of each step, [N steps], NaN where none.
-    first, second: moments of the gradient. count: steps done; age: of the moments; quiet: of late without a move. done, settled: where a
-    search has ended, and whether because it settled. pull: the loss's steepest slope at the start, by a cell.
-    scale: of the rate. best_slope: the loss's derivative at `best`.
+    first, second: moments of the gradient. count: steps done; age: of the moments; quiet: of late without a move.
+    done, settled: where a search has ended, and whether because it settled. pull: the loss's steepest slope at the
+    start, by a cell. scale: of the rate. best_slope: the loss's derivative at `best`.
     """
 
     request: list[int]
@@ -230,9 +254,8 @@ def below(objective: Tensor, other: Tensor) -> Tensor:
 
 def search(problem: Problem, recipe: Recipe, rows: Rows) -> Iterator[Rows]:
     """Step after step until every row is done; yields after each, with at most a batch of rows under way."""
-    room = rows_at_once(problem.x[:1])
     while not bool(rows.done.all()):
-        at = (~rows.done).nonzero().flatten()[:room]
+        at = (~rows.done).nonzero().flatten()[: problem.room]
         _step(problem, recipe, rows, at)
         yield rows
 
@@ -260,7 +283,7 @@ def _step(problem: Problem, recipe: Recipe, rows: Rows, at: Tensor) -> None:
     still = (moved - mask).abs().flatten(1).amax(1) < STILL
     rows.quiet[at] = torch.where(still, rows.quiet[at] + 1, 0)
     rows.count[at] += 1
-    settled = (rows.quiet[at] >= STILL_STEPS) | _flat(rows, at)
+    settled = (rows.quiet[at] >= STILL_STEPS) | _flat(rows, at, recipe.patience)
     rows.settled[at] = settled
     end = (rows.count[at] >= recipe.steps) | (settled & recipe.early)
     # The mask of the last evaluation is kept: what is returned is what was measured.
@@ -268,15 +291,15 @@ def _step(problem: Problem, recipe: Recipe, rows: Rows, at: Tensor) -> None:
     rows.done[at] = end
 
 
-def _flat(rows: Rows, at: Tensor) -> Tensor:
+def _flat(rows: Rows, at: Tensor, patience: Patience) -> Tensor:
     """Whether the objective of a row has stopped falling: its best of late no better than its best before."""
     count = rows.count[at]
     steps = torch.arange(rows.curve.shape[1], device=count.device)
     curve = rows.curve[at].nan_to_num(torch.inf)
-    late = steps >= (count - GAIN_STEPS)[:, None]
+    late = steps >= (count - patience.steps)[:, None]
     before = curve.masked_fill(late, torch.inf).amin(1)
     now = curve.masked_fill(~late, torch.inf).amin(1)
-    return (count >= 2 * GAIN_STEPS) & (now > before * (1 - GAIN))
+    return (count >= 2 * patience.steps) & (now > before * (1 - patience.gain))
 
 
 def _take_back(rows: Rows, at: Tensor) -> None:

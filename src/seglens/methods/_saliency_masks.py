@@ -17,7 +17,7 @@ from seglens.core.parameters import Bounds, Help
 from seglens.core.progress import tell
 from seglens.core.targets import Scores, Targets, of_image
 from seglens.methods._grid import context_of
-from seglens.methods._mask_search import CERTAIN, Optimiser, Problem, Recipe, Rows, below, matters, search
+from seglens.methods._mask_search import CERTAIN, Optimiser, Patience, Problem, Recipe, Rows, below, matters, search
 from seglens.methods._perturbed import usual_reading
 from seglens.perturb import Cells, Fill, cells_of, name_of_fill, spread
 from seglens.perturb.padding import repeated
@@ -48,7 +48,9 @@ FillField = Annotated[
     Fill | None,
     Help("what takes the place of what is removed: a name, a pixel value, a colour, a picture; by default mean"),
 ]
-SparsityField = Annotated[float | None, Bounds(above=0), Help("λ, the price of a cell in score; by default 0.05")]
+SparsityField = Annotated[
+    float | None, Bounds(above=0, le=1e6), Help("λ, the price of a cell in score; by default 0.05")
+]
 OptimiserField = Annotated[Optimiser | None, Help("by default sgd in reference mode, adam in robust mode")]
 RateField = Annotated[float | None, Bounds(above=0), Help("learning rate")]
 MomentumField = Annotated[float | None, Bounds(ge=0, le=0.99), Help("of the optimiser; by default 0.5")]
@@ -106,9 +108,10 @@ class Settings:
             optimiser=full.optimiser or "sgd",
             rate=full.rate or 0.2,
             momentum=full.momentum or 0.0,
-            steps=full.steps or 100,
+            steps=int(full.steps or 100),
             starts=(0.5, 1.0) if full.start is None else (full.start,),
             early=full.early,
+            patience=Patience(0.01, 12) if full.mode == "robust" else Patience(0.05, 8),
             best=full.keep == "best",
             careful=full.mode == "robust",
         )
@@ -159,8 +162,10 @@ class _Found:
                 found["kept-confidence"][r] = confidence[i]
                 found["steps"][r], found["settled"][r] = rows.count[i].float(), rows.settled[i].float()
                 found["loss"][r] = rows.curve[i]
-        for r in set(rows.request):
-            found["done"][r] = all(bool(rows.done[i]) for i, of in enumerate(rows.request) if of == r)
+        if rows.request:
+            of = torch.tensor(rows.request, device=p.x.device)
+            waiting = torch.zeros(len(p), device=p.x.device).index_add(0, of, (~rows.done).float())
+            found["done"] = self.certain | (waiting == 0)
         if recipe.careful:
             ends = ((0.0, self.empty_loss.float(), self.bare.float()), (1.0, self.full_price, full))
             for value, price, kept in ends:
@@ -184,11 +189,12 @@ class _Found:
             objective=self._placed(now["objective"]),
             done=self._placed(now["done"].float()) == 1,
             _found=self,
+            _now=now,
         )
 
-    def maps(self) -> Maps:
-        """Maps of the masks as they are now, with warnings of what is wrong with them."""
-        p, now = self.problem, self.chosen()
+    def maps(self, chosen: dict[str, Tensor]) -> Maps:
+        """Maps of chosen masks, with warnings of what is wrong with them."""
+        p, now = self.problem, dict(chosen)
         frames = [p.frames[b] for b, _ in p.pairs]
         values = self._placed(spread(now["mask"], frames))
         if self.outside is not None:
@@ -271,28 +277,33 @@ class MaskState:
     objective: Tensor
     done: Tensor
     _found: _Found
+    _now: dict[str, Tensor]
 
     @property
     def maps(self) -> Maps:
         """The maps of these masks, with their extras and warnings."""
-        return self._found.maps()
+        return self._found.maps(self._now)
 
 
 def mask_states(
     network: Network, x: Tensor, targets: Targets, settings: Settings, context: bool
 ) -> Iterator[MaskState]:
     """The search, step by step; the last state is the result. The network is free between the steps."""
-    steps = _states(network, x, targets, settings, context)
+    steps = _steps(network, x, targets, settings, context)
     while True:
         # Not around the loop: whoever is handed a state works in a mode of their own.
         with torch.inference_mode(False):
-            state = next(steps, None)
+            found = next(steps, None)
+            state = None if found is None else found[1].state(found[0])
         if state is None:
             return
         yield state
 
 
-def _states(network: Network, x: Tensor, targets: Targets, settings: Settings, context: bool) -> Iterator[MaskState]:
+def _steps(
+    network: Network, x: Tensor, targets: Targets, settings: Settings, context: bool
+) -> Iterator[tuple[int, _Found]]:
+    """The number of each step, and everything as it then is; at least once."""
     recipe = settings.recipe()
     with capture(network), torch.no_grad():
         x = own(network, x)
@@ -322,15 +333,16 @@ def _states(network: Network, x: Tensor, targets: Targets, settings: Settings, c
         step += 1
         left = torch.where(rows.done, 0, recipe.steps - rows.count)
         tell("masks", int(rows.done.numel() * recipe.steps - left.sum()), rows.done.numel() * recipe.steps)
-        yield found.state(step)
+        yield step, found
     if not step:
-        yield found.state(0)
+        yield 0, found
 
 
 def searched(network: Network, x: Tensor, targets: Targets, settings: Settings, context: bool) -> Maps:
     """The maps at the end of the search."""
     with torch.inference_mode(False):
-        return deque(_states(network, x, targets, settings, context), maxlen=1)[0].maps
+        step, found = deque(_steps(network, x, targets, settings, context), maxlen=1)[0]
+        return found.state(step).maps
 
 
 def _problem(

@@ -47,15 +47,16 @@ class GridSaliency:
     loss of the empty mask is below a tenth of the score for the mean colour, and another fill takes half of the score
     or more, that one is taken, with a FillWarning).
     `early`: a search ends when no cell moves by 1e-3 in five steps, or its best objective has not fallen by 1 % in
-    twelve; and where P0 / λ, the most cells that the optimum can hold, is 0.1 or less, the empty mask is returned.
+    twelve (reference mode: 5 % in eight); and where P0 / λ, the most cells that the optimum can hold, is 0.1 or less,
+    the empty mask is returned.
 
     Extras, each [B T …]: 'mask' (of the cells), 'loss' (the objective of every mask tried), 'kept-confidence' and
     'bare-confidence' (mean of f under the mask, and without anything kept; the score is that of the whole picture),
     'objective', 'empty-loss' (P0), 'bound' (P0 / λ), 'mask-size' (‖M‖₁), 'steps', 'settled' (1 or 0), and, where the
     fill was left open in robust mode, 'fill-sweep' (P0 of mean, blur, black, 0.25, grey, 0.75, white).
     A mask worse than the empty or the full one is returned with a MaskSearchWarning.
-    Cost for each image and target: at most (2 n + 1) F for n masks tried and F for an empty one, and F for the image;
-    in robust mode twice the search, and 6 F for the sweep.
+    Cost for each image and target: at most 2 n F for n masks tried and F for the empty one, and F for the image; in
+    robust mode twice the search, and 6 F for the sweep.
     """
 
     mode: ModeField = "robust"

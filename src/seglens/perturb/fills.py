@@ -1,11 +1,14 @@
 """Fills: what stands for 'nothing there', stated in pixel values before normalisation."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
@@ -23,6 +26,9 @@ _NOISE_SEED = 0
 
 def check_fill(given: Any) -> None:
     """Raise ParameterError for what is no fill: no name, no pixel value or colour in 0..1, no picture there."""
+    kinds = (str, int, float, tuple, os.PathLike, np.ndarray, Tensor, Image.Image)
+    if isinstance(given, bool) or not isinstance(given, kinds):
+        raise ParameterError(f"to be a name, a number, a colour or a picture, not {given!r}.")
     try:
         _levels(given)
     except ParameterError as wrong:
@@ -73,7 +79,7 @@ def fill(network: Network, x: Tensor, kind: Fill, shown: Tensor | None = None) -
 
 def name_of_fill(kind: Fill) -> str:
     """A fill in one word or so, for messages and tables."""
-    if isinstance(kind, str | float | int):
+    if isinstance(kind, str | float | int | os.PathLike):
         return str(kind)
     return ",".join(f"{level:g}" for level in kind) if isinstance(kind, tuple) else "picture"
 

@@ -315,4 +315,13 @@ def _numpy(values: Tensor) -> np.ndarray[Any, Any]:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v if isinstance(v, bool | int | float | str | None) else str(v) for k, v in values.items()}
+    """Values as files hold them: what is none of those in words, an array by its size."""
+    arrays = np.ndarray | Tensor
+    return {
+        k: v
+        if isinstance(v, bool | int | float | str | None)
+        else f"array {times(tuple(v.shape))}"
+        if isinstance(v, arrays)
+        else str(v)
+        for k, v in values.items()
+    }

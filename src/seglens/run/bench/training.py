@@ -1,0 +1,209 @@
+"""The networks of the context-bias benchmark: how they are trained, and what they reach."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from seglens.core.capture import capture
+from seglens.core.convention import Convention
+from seglens.core.errors import ParameterError, missing_extra
+from seglens.core.network import Network
+from seglens.core.parameters import Bounds, check_parameters
+from seglens.core.progress import tell
+from seglens.datasets.textured_digits import CLASSES, TexturedDigits
+from seglens.networks.digits_unet import Backbone, DigitsUNet
+from seglens.networks.module import from_module
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+CONVENTION = Convention(channels=1, mean=(0.5,), std=(0.25,), divisor=DigitsUNet.divisor, size=(64, 64))
+"""How pictures become the networks' input."""
+
+_SAMPLE = 200  # pictures in which the pixels of the classes are counted before training
+_AT_ONCE = 50  # pictures in one pass without gradients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a network is trained: AdamW on a one-cycle schedule of learning rates.
+
+    encoder, width: of the `DigitsUNet`. steps: of the optimiser, each on `batch` pictures. rate: the greatest
+    learning rate. seed: of the weights at the start and of the order of the pictures.
+    Raises ParameterError for a number outside its range and for an encoder that does not exist.
+    """
+
+    encoder: Backbone = "resnet18"
+    width: Annotated[int, Bounds(ge=2)] = 8
+    steps: Annotated[int, Bounds(ge=2)] = 3000
+    batch: Annotated[int, Bounds(ge=2)] = 16
+    rate: Annotated[float, Bounds(above=0)] = 1e-2
+    seed: Annotated[int, Bounds(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+
+QUICK = Recipe(steps=500)
+SCHOOL = Recipe(steps=2500, batch=32, rate=8e-3)
+SMALL = Recipe(steps=500, batch=32, rate=6e-3)
+FULL = Recipe(encoder="vgg16", width=16, steps=62_500)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pictures(Dataset[tuple[Tensor, Tensor]]):
+    """Textured digits as (input [1 64 64], labels [64 64])."""
+
+    data: TexturedDigits
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        scene = self.data[index]
+        pixels = torch.from_numpy(scene.image)[None].float() / 255
+        return CONVENTION.normalise(pixels[None])[0], torch.from_numpy(scene.labels).long()
+
+
+def train(
+    recipe: Recipe,
+    data: TexturedDigits,
+    *,
+    start: nn.Module | None = None,
+    device: str = "cpu",
+    quiet: bool = True,
+) -> nn.Module:
+    """A `DigitsUNet` trained on `data`, on that device, in evaluation mode.
+
+    start: a network of the same architecture whose weights it begins with, itself left as it is; None: random ones.
+
+    Pictures come in random order, each as often as the others, until steps · batch of them have been shown. The loss
+    is the cross-entropy over pixels in which classes weigh share^-1/2: unweighted, the background drowns the digits.
+    Computed in bfloat16 where the device has it. On a CPU the same recipe and data give the same weights on the same
+    machine. Global random states stay as they were.
+    quiet: False tells listeners of each step (`seglens.core.progress.watching`); what one raises ends the training.
+    Raises MissingExtraError without lightning; ParameterError for data without pictures and for an unknown device.
+    """
+    if len(data) == 0:
+        raise ParameterError("there are no pictures to train on: the length of the data is to be 1 or more.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = DigitsUNet(recipe.encoder, recipe.width)
+    if start is not None:
+        _begin(network, start)
+    _in_layout(network, torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=recipe.steps, pct_start=0.15)
+    fabric = _fabric(device)
+    model, stepper = fabric.setup(network, optimiser)
+    loss = fabric.to_device(nn.CrossEntropyLoss(_weights(data)))
+    for done, (x, labels) in enumerate(_batches(recipe, data), start=1):
+        logits = model(fabric.to_device(x).contiguous(memory_format=torch.channels_last))
+        fabric.backward(loss(logits.float(), fabric.to_device(labels)))
+        stepper.step()
+        stepper.zero_grad()
+        schedule.step()
+        if not quiet:
+            tell("training", done, recipe.steps)
+    return _in_layout(network, torch.contiguous_format).eval()
+
+
+def _begin(network: DigitsUNet, start: nn.Module) -> None:
+    """Copy the weights of `start`."""
+    given, wanted = ({name: value.shape for name, value in m.state_dict().items()} for m in (start, network))
+    if given != wanted:
+        raise ParameterError(
+            f"start is to be a DigitsUNet with the recipe's encoder and width, not a {type(start).__name__} with "
+            "weights of other names or shapes."
+        )
+    network.load_state_dict(start.state_dict())
+
+
+def as_network(module: nn.Module) -> Network:
+    """A trained `DigitsUNet` as everything else takes it: class names, input convention, end of the encoder."""
+    return from_module(module, classes=CLASSES, convention=CONVENTION, default_layer="encoder.block5")
+
+
+def ious(network: Network, data: TexturedDigits) -> NDArray[np.float64]:
+    """IoU of each class over all pixels of all pictures [11], in 0..1; NaN for a class that neither is nor is seen."""
+    counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    pictures = _Pictures(data)
+    with capture(network), torch.no_grad():
+        for start in range(0, len(data), _AT_ONCE):
+            pairs = [pictures[index] for index in range(start, min(start + _AT_ONCE, len(data)))]
+            x, truth = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+            said = network(x).argmax(1).cpu()
+            cells = (truth * len(CLASSES) + said).numpy().ravel()
+            counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
+    hit = np.diag(counts)
+    union = counts.sum(0) + counts.sum(1) - hit
+    return np.divide(hit, union, out=np.full(len(CLASSES), np.nan), where=union > 0)
+
+
+def _batches(recipe: Recipe, data: TexturedDigits) -> DataLoader[tuple[Tensor, Tensor]]:
+    """As many batches as there are steps."""
+    order = torch.Generator().manual_seed(recipe.seed)
+    pictures = _Pictures(data)
+    sampler = RandomSampler(pictures, num_samples=recipe.steps * recipe.batch, generator=order)
+    # Without a generator of its own, a loader draws from the global one, even where it has no workers to seed.
+    return DataLoader(pictures, recipe.batch, sampler=sampler, generator=torch.Generator())
+
+
+def _weights(data: TexturedDigits) -> Tensor:
+    """Of the classes in the loss [11]: share of the pixels^-1/2, mean 1."""
+    labels = np.stack([data[index].labels for index in range(min(len(data), _SAMPLE))])
+    shares = np.bincount(labels.ravel(), minlength=len(CLASSES)) / labels.size
+    weights = np.maximum(shares, 1e-3) ** -0.5  # a class that the sample lacks is rare, not infinitely so
+    return torch.tensor(weights / weights.mean(), dtype=torch.float32)
+
+
+def _fabric(device: str) -> "Fabric":
+    """What places, casts and differentiates on that device. Raises MissingExtraError, ParameterError."""
+    try:
+        # Not through the package `lightning`, which also brings its trainer, its metrics and all that they import.
+        from lightning_fabric import Fabric
+    except ImportError as absent:
+        raise missing_extra("lightning", "train", "training the networks of the benchmark") from absent
+    try:
+        place = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as unusable:
+        raise ParameterError(
+            f"device = {device!r} cannot be used here: {unusable}\n  'cpu' always can; one GPU is 'cuda'."
+        ) from unusable
+    with _silent("lightning_fabric"):
+        return Fabric(
+            accelerator=place.type,
+            devices=1 if place.type == "cpu" else [place.index or 0],
+            precision="bf16-mixed" if _has_bfloat16(place) else "32-true",
+        )
+
+
+def _has_bfloat16(place: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; it is slower than float32 where it does not."""
+    if place.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return place.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _in_layout(network: DigitsUNet, layout: torch.memory_format) -> DigitsUNet:
+    return network.to(memory_format=layout)  # pyright: ignore[reportCallIssue]  (the stub lacks this overload)
+
+
+@contextmanager
+def _silent(name: str) -> Generator[None]:
+    """The logger of that name says no more than warnings for a while."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
