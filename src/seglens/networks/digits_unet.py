@@ -7,6 +7,7 @@ which a network could not take up a bias in the context. Where the originals beg
 their pictures are larger, these begin with 1, and all else keeps its order, its depth and the ratios of its widths.
 """
 
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -86,7 +87,7 @@ def _inverted(inputs: int, *stages: tuple[int, int]) -> nn.Sequential:
     """MobileNetV2's stages (channels, depth) one after another, the first of stride 2."""
     block = nn.Sequential()
     for outputs, depth in stages:
-        for number in range(depth):
+        for _ in range(depth):
             block.append(InvertedResidual(inputs, outputs, stride=2 if len(block) == 0 else 1))
             inputs = outputs
     return block
@@ -108,11 +109,12 @@ class DigitsEncoder(nn.Module):
         if backbone == "vgg16":
             self.widths = (w, 2 * w, 4 * w, 8 * w, 8 * w)
             depths = (2, 2, 3, 3, 3)
-            blocks = [_plain(*io, depth) for *io, depth in zip((channels, *self.widths), self.widths, depths)]
+            steps = zip((channels, *self.widths[:-1]), self.widths, depths, strict=True)
+            blocks = [_plain(inputs, outputs, depth) for inputs, outputs, depth in steps]
         elif backbone == "resnet18":
             self.widths = (w, w, 2 * w, 4 * w, 8 * w)
             blocks = [nn.Sequential(*_conv(channels, w, 7), nn.ReLU())]
-            blocks += [_residuals(*io) for io in zip(self.widths, self.widths[1:])]
+            blocks += [_residuals(*io) for io in pairwise(self.widths)]
         else:
             self.widths = (w, 3 * w // 2, 2 * w, 6 * w, 20 * w)
             first = InvertedResidual(2 * w, w, expansion=1)
