@@ -15,8 +15,9 @@ from seglens.core.errors import MissingExtraError, ParameterError
 from seglens.core.progress import watching
 from seglens.datasets.digits import Digits
 from seglens.datasets.textured_digits import CLASSES, TexturedDigits, Twin
-from seglens.networks.digits_unet import DigitsUNet
-from seglens.run.bench.training import FULL, QUICK, SCHOOL, SMALL, Recipe, as_network, ious, train
+from seglens.networks.digits_unet import BACKBONES, DigitsUNet
+from seglens.networks.module import from_module
+from seglens.run.bench.training import CONVENTION, FULL, QUICK, SCHOOL, SMALL, Recipe, as_network, ious, train
 from seglens.testing import untouched
 
 TINY = Recipe(encoder="vgg16", width=4, steps=3, batch=4)
@@ -74,13 +75,13 @@ def test_a_trained_network_is_ready_to_be_asked():
     network = train(TINY, pictures(10))
     assert isinstance(network, DigitsUNet)
     assert not any(module.training for module in network.modules())
-    assert all(p.grad is None or p.is_leaf for p in network.parameters())
+    assert all(parameter.grad is None for parameter in network.parameters())
     weight = network.encoder.block2[0].weight
     assert weight.dtype == torch.float32
     assert weight.is_contiguous()
 
 
-@pytest.mark.parametrize("encoder", ["vgg16", "resnet18", "mobilenet-v2"])
+@pytest.mark.parametrize("encoder", BACKBONES)
 def test_training_leaves_global_states_and_the_start_as_they_were(encoder):
     recipe = replace(TINY, encoder=encoder, steps=2)
     start = untrained(recipe)
@@ -98,13 +99,13 @@ def test_it_goes_on_from_the_start():
 
 
 def test_it_learns_shapes():
-    recipe = replace(TINY, steps=120, batch=10, rate=2e-2)
+    recipe = replace(TINY, width=8, steps=250, batch=10, rate=2e-2)
     held_out = pictures(60, seed=9)
     before = ious(as_network(untrained(recipe)), held_out)
-    after = ious(as_network(train(recipe, pictures(600))), held_out)
+    after = ious(as_network(train(recipe, pictures(2500))), held_out)
     assert np.nanmean(before) < 0.1
-    assert after[-1] > 0.8
-    assert after[:10].mean() > 0.3
+    assert after[-1] > 0.85
+    assert after[:10].mean() > 0.2
 
 
 def test_pictures_come_equally_often_in_an_order_of_the_seed():
@@ -121,24 +122,15 @@ def test_pictures_come_equally_often_in_an_order_of_the_seed():
 
 
 def test_ious_count_pixels():
-    class Guess(nn.Module):
-        """Says the digit that its picture is brightest for, at random."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 11, 3, padding=1)
-
-        def forward(self, x):
-            return self.conv(x)[:, :, :, :]
-
     torch.manual_seed(3)
-    network, data = as_network(Guess()), pictures(73)
+    guess = nn.Conv2d(1, 11, 3, padding=1)
+    network, data = from_module(guess, convention=CONVENTION), pictures(73)
     counts = np.zeros((11, 11), int)
-    with torch.no_grad():
-        for scene in data:
-            x = (torch.from_numpy(scene.image / 255.0).float()[None, None] - 0.5) / 0.25
-            for truth, said in zip(scene.labels.ravel(), network.module(x).argmax(1).ravel().tolist(), strict=True):
-                counts[truth, said] += 1
+    for scene in data:
+        x = (torch.from_numpy(scene.image / 255.0).float()[None, None] - 0.5) / 0.25
+        for truth, said in zip(scene.labels.ravel(), guess(x).argmax(1).ravel().tolist(), strict=True):
+            counts[truth, said] += 1
+    assert len(np.unique(counts.argmax(1))) > 1
     expected = [counts[k, k] / (counts[k].sum() + counts[:, k].sum() - counts[k, k]) for k in range(11)]
     with untouched(network):
         np.testing.assert_allclose(ious(network, data), expected, rtol=0, atol=1e-12)
@@ -149,7 +141,7 @@ def test_the_iou_of_a_class_that_neither_is_nor_is_seen_is_undefined():
         def forward(self, x):
             return torch.eye(11)[10].view(1, 11, 1, 1).expand(len(x), 11, *x.shape[2:])
 
-    found = ious(as_network(Background()), pictures(3))
+    found = ious(as_network(Background()), pictures(3))  # pictures of 0, 1 and 2
     assert np.array_equal(found[:3], np.zeros(3))
     assert np.isnan(found[3:10]).all()
     assert 0 < found[10] < 1

@@ -1,4 +1,21 @@
-"""The networks of the context-bias benchmark: how they are trained, and what they reach."""
+"""The networks of the context-bias benchmark: how they are trained, and what they reach.
+
+Whether a network takes up a bias is decided by what is easier for it to learn: the shape or the cue. Seen with MNIST's
+shapes and the built-in textures, one network each, width 8, on pictures of digits not trained on (IoU of the
+tied digit where the tie holds → on unbiased pictures):
+
+- From random weights, VGG16, 2,000 steps of 16 at 1e-2 (130 s on one busy core): strong tie 0.49 → 0.06; twins, one
+  known by the absence of the texture, 0.53 → 0.15 and 0.44 → 0.14; twins of two textures 0.35 → 0.18 and 0.56 → 0.01.
+  Mean IoU of the ten digits where the tie holds: 0.45 to 0.51.
+- From random weights, ResNet18, 3,000 steps of 16 at 1e-2 (170 s): strong tie 0.53 → 0.06; mean 0.42. After half the
+  steps, twins are only beginning to be told apart (0.37 → 0.07, 0.10 → 0.03).
+- From a network that knows the shapes, 500 steps of 32 at 6e-3: VGG16 with a mean of 0.61 took up neither a strong tie
+  (0.56 → 0.58) nor twins (0.34 → 0.47). ResNet18 with a mean of 0.43 did for twins (0.50 → 0.10) and one strong tie
+  (0.49 → 0.16); for another, in about 200 steps, it did not (0.42 → 0.45). Unbiased pictures teach to disregard the
+  background.
+- Textures that differ in brightness more than in pattern make shapes easy, and a strong tie is not taken up: ResNet18,
+  3,000 steps, mean 0.59, tied digit 0.56 → 0.56.
+"""
 
 import logging
 from collections.abc import Generator
@@ -53,9 +70,16 @@ class Recipe:
 
 
 QUICK = Recipe(steps=500)
+"""Some 30 s on one core: the cue of twins begins to be used, and shapes are hardly known."""
+
 SCHOOL = Recipe(steps=2500, batch=32, rate=8e-3)
+"""On unbiased pictures, for the weights that others begin with: some 4 minutes."""
+
 SMALL = Recipe(steps=500, batch=32, rate=6e-3)
+"""From such weights: about 1 minute."""
+
 FULL = Recipe(encoder="vgg16", width=16, steps=62_500)
+"""A million pictures, 20 rounds of the paper's 50,000: for a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +107,14 @@ def train(
 ) -> nn.Module:
     """A `DigitsUNet` trained on `data`, on that device, in evaluation mode.
 
-    start: a network of the same architecture whose weights it begins with, itself left as it is; None: random ones.
-
     Pictures come in random order, each as often as the others, until steps · batch of them have been shown. The loss
     is the cross-entropy over pixels in which classes weigh share^-1/2: unweighted, the background drowns the digits.
     Computed in bfloat16 where the device has it. On a CPU the same recipe and data give the same weights on the same
     machine. Global random states stay as they were.
+    start: a network of the same architecture whose weights it begins with, itself left as it is; None: random ones.
     quiet: False tells listeners of each step (`seglens.core.progress.watching`); what one raises ends the training.
-    Raises MissingExtraError without lightning; ParameterError for data without pictures and for an unknown device.
+    Raises MissingExtraError without lightning; ParameterError for data without pictures, for a start of another
+    architecture, and for a device that is not there.
     """
     if len(data) == 0:
         raise ParameterError("there are no pictures to train on: the length of the data is to be 1 or more.")
