@@ -30,6 +30,8 @@ METHODS = {
     "layer-cam": sl.LayerCAM(),
     "guided-backprop": sl.GuidedBackprop(),
     "guided-grad-cam": sl.GuidedGradCAM(),
+    "grid-saliency": sl.GridSaliency(fill="mean", sparsity=1e-3, steps=4),
+    "context-saliency": sl.ContextSaliency(fill="black", sparsity=1e-4, steps=4),
     "score-map": sl.ScoreMap(),
     "ssm": sl.SSM(),
     "gssm": sl.GSSM(),

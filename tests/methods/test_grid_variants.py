@@ -257,7 +257,7 @@ def test_volumes():
         assert found.values.shape == fine.values.shape
         expected = pooled(fine.values[:, 0], (2, 4, 3), [Frame.identity((5, 8, 6))] * 2)
         torch.testing.assert_close(found.extras["cells"][:, 0].float(), expected, rtol=1e-4, atol=1e-8)
-        with pytest.raises(ParameterError, match="4 × 4 cells have 2 dimensions, the input 3"):
+        with pytest.raises(ParameterError, match="4 × 4 cells are of 2 dimension"):
             make(cells="4x4")(net, x, Target(1, region))
 
 

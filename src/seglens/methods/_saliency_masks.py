@@ -111,7 +111,7 @@ class Settings:
             steps=int(full.steps or 100),
             starts=(0.5, 1.0) if full.start is None else (full.start,),
             early=full.early,
-            patience=Patience(0.01, 12) if full.mode == "robust" else Patience(0.05, 8),
+            patience=Patience(0.01, 12) if full.mode == "robust" else Patience(0.06, 7),
             best=full.keep == "best",
             careful=full.mode == "robust",
         )

@@ -47,7 +47,7 @@ class GridSaliency:
     loss of the empty mask is below a tenth of the score for the mean colour, and another fill takes half of the score
     or more, that one is taken, with a FillWarning).
     `early`: a search ends when no cell moves by 1e-3 in five steps, or its best objective has not fallen by 1 % in
-    twelve (reference mode: 5 % in eight); and where P0 / λ, the most cells that the optimum can hold, is 0.1 or less,
+    twelve (reference mode: 6 % in seven); and where P0 / λ, the most cells that the optimum can hold, is 0.1 or less,
     the empty mask is returned.
 
     Extras, each [B T …]: 'mask' (of the cells), 'loss' (the objective of every mask tried), 'kept-confidence' and
