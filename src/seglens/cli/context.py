@@ -31,12 +31,11 @@ from seglens.cli.arguments import (
 )
 from seglens.cli.files import check_files
 from seglens.cli.options import MethodOption, make_methods
-from seglens.core.explanation import Explanation
 from seglens.core.network import Network
 from seglens.core.progress import watching
 from seglens.run.context import FORMATS, ContextStatistics, context_statistics
 from seglens.run.describe import colours_of
-from seglens.run.explain import explain
+from seglens.run.explain import Failure, explain_each
 from seglens.run.questions import at_layer
 from seglens.run.several import Given, Question, settled
 from seglens.run.words import numbers
@@ -88,9 +87,10 @@ def context(
         target = settled(net, Given(image, truth, instances), [question], 255)[0]
         with show.Steps(1, json) as steps, watching(steps.within):
             steps.begin(f"{image.name} · {method}")
-            why = explain(net, image, chosen, target, truth=truth, instances=instances)
-        assert isinstance(why, Explanation)  # noqa: S101  one image, one target
-        found = context_statistics(why, width=width)
+            (outcome,) = explain_each(net, [image], chosen, target, truths=[truth], instances=[instances])
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        found = context_statistics(outcome[0], width=width)
         written = [found.save(path) for path in out or ()]
         if json:
             show.dump({**found.to_dict(), "source": network, "files": [str(path) for path in written]})

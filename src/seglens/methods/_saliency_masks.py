@@ -3,8 +3,8 @@
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -99,6 +99,11 @@ class Settings:
             start=self.start if self.start is not None or robust else 0.5,
             keep=self.keep or ("best" if robust else "last"),
         )
+
+    @classmethod
+    def of(cls, method: Any) -> "Settings":
+        """Those of a method with the same fields."""
+        return cls(**{f.name: getattr(method, f.name) for f in fields(cls)})
 
     def recipe(self) -> Recipe:
         """How masks are searched with them."""

@@ -1,7 +1,7 @@
 """Context saliency: the smallest part of the surroundings that must be kept for the network to say the same."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
@@ -59,16 +59,12 @@ class ContextSaliency:
     @property
     def in_full(self) -> "ContextSaliency":
         """The same with every field written out that does not hang on the picture."""
-        return ContextSaliency(**asdict(self._settings.in_full))
+        return ContextSaliency(**asdict(Settings.of(self).in_full))
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
         """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError, ParameterError, RegionError."""
-        return searched(network, x, targets, self._settings, context=True)
+        return searched(network, x, targets, Settings.of(self), context=True)
 
     def iterate(self, network: Network, x: Tensor, targets: Targets) -> Iterator[MaskState]:
         """The search step by step; it may be left at any time, with `state.maps` as they are then."""
-        return mask_states(network, x, targets, self._settings, context=True)
-
-    @property
-    def _settings(self) -> Settings:
-        return Settings(**{f.name: getattr(self, f.name) for f in fields(self)})
+        return mask_states(network, x, targets, Settings.of(self), context=True)

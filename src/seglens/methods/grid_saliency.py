@@ -1,7 +1,7 @@
 """Grid saliency: the smallest part of a picture that must be kept for the network to say the same."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
@@ -78,16 +78,12 @@ class GridSaliency:
     @property
     def in_full(self) -> "GridSaliency":
         """The same with every field written out that does not hang on the picture."""
-        return GridSaliency(**asdict(self._settings.in_full))
+        return GridSaliency(**asdict(Settings.of(self).in_full))
 
     def __call__(self, network: Network, x: Tensor, targets: Targets) -> Maps:
         """x [B C *grid] to maps [B T *grid]. Raises EmptyRegionError, NonFiniteError, ParameterError."""
-        return searched(network, x, targets, self._settings, context=False)
+        return searched(network, x, targets, Settings.of(self), context=False)
 
     def iterate(self, network: Network, x: Tensor, targets: Targets) -> Iterator[MaskState]:
         """The search step by step; it may be left at any time, with `state.maps` as they are then."""
-        return mask_states(network, x, targets, self._settings, context=False)
-
-    @property
-    def _settings(self) -> Settings:
-        return Settings(**{f.name: getattr(self, f.name) for f in fields(self)})
+        return mask_states(network, x, targets, Settings.of(self), context=False)

@@ -22,7 +22,7 @@ from seglens.perturb.matched import distance_to, matched
 from seglens.perturb.padding import repeated
 from seglens.run.explain import provenance
 from seglens.run.questions import Case, targets_for
-from seglens.run.segment import Segmentation, class_masks
+from seglens.run.segment import class_masks, segmented
 from seglens.run.verification import Answer, Controls, Remove, Verification, composed
 from seglens.viz.words import percent
 
@@ -181,7 +181,7 @@ class Trial:
         both, size = int((own_class & inside).sum()), int(inside.sum())
         either = int((own_class | inside).sum())
         return Answer(
-            segmentation=_segmentation(net, case, y, masks, picture),
+            segmentation=segmented(net, case, y, picture),
             score=float(score),
             probability=float(probability),
             shares=(masks & inside).flatten(1).sum(1).double().numpy() / size,
@@ -222,24 +222,6 @@ def _quantity(scores: Scores, names: tuple[str, ...]) -> str:
         factor = "" if abs(weight) == 1 else f"{abs(weight):g} "
         text += f"{sign}{factor}p({names[index]})"
     return text
-
-
-def _segmentation(network: Network, case: Case, y: Tensor, masks: Tensor, picture: NDArray[np.uint8]) -> Segmentation:
-    """What raw output y [1 K *grid] labels the picture as; masks: bool [K *grid], where each class is predicted."""
-    frame, flat = case.frame, network.labels(y)
-    p = network.scores(y, "probabilities")[0]
-    p = p[None].gather(1, flat[:, None])[0] if flat is not None else p
-    carried = torch.stack([frame.labels_to_original(one.cpu()) for one in p]).float().numpy()
-    return Segmentation(
-        labels=None if flat is None else frame.labels_to_original(flat[0]).cpu().numpy(),
-        masks=None if flat is not None else torch.stack([frame.labels_to_original(m) for m in masks]).numpy(),
-        confidence=carried if flat is None else carried[0],
-        classes=network.class_table(y),
-        image=picture,
-        network=network.name,
-        name=case.picture.name,
-        provenance=provenance(network, case),
-    )
 
 
 def _pixel_values(network: Network, case: Case, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from seglens.core.images import Source
 from seglens.core.network import Network, upsampled
 from seglens.core.saving import suffix_of, whole, write_arrays
 from seglens.run.explain import provenance
-from seglens.run.questions import NetworkSource, forward, make_case, noted, open_network
+from seglens.run.questions import Case, NetworkSource, forward, make_case, noted, open_network
 from seglens.viz.colours import class_colours
 
 FORMATS = ("png", "npz")
@@ -127,26 +127,32 @@ def segment(network: NetworkSource, image: Source, *, device: str | torch.device
             "  The scores of its classes: seglens.find_classes(network, image), or seglens classes NETWORK IMAGE"
             " without --out."
         )
-    frame = case.frame
-    y = upsampled(net, y, frame.grid)
-    flat = net.labels(y)
-    p = net.scores(y, "probabilities")[0]
+    y = upsampled(net, y, case.frame.grid)
+    return segmented(net, case, y, case.picture.display, tuple(dict.fromkeys((*case.notes, *map(str, notes)))))
+
+
+def segmented(
+    network: Network, case: Case, y: Tensor, picture: NDArray[np.uint8], notes: tuple[str, ...] = ()
+) -> Segmentation:
+    """What raw output y [1 K *grid], upsampled, labels each pixel of a case as, of whatever picture of it was seen."""
+    frame, flat = case.frame, network.labels(y)
+    p = network.scores(y, "probabilities")[0]
     if flat is not None:
         labels, masks = frame.labels_to_original(flat[0]).cpu().numpy(), None
         confidence = frame.labels_to_original(p.gather(0, flat)[0])
     else:
-        labels, masks = None, _carried(frame.labels_to_original(m) for m in class_masks(net, y)).numpy()
+        labels, masks = None, _carried(frame.labels_to_original(m) for m in class_masks(network, y)).numpy()
         confidence = _carried(frame.labels_to_original(one) for one in p)
     return Segmentation(
         labels=labels,
         masks=masks,
         confidence=confidence.float().cpu().numpy(),
-        classes=net.class_table(y),
-        image=case.picture.display,
-        network=net.name,
+        classes=network.class_table(y),
+        image=picture,
+        network=network.name,
         name=case.picture.name,
-        notes=tuple(dict.fromkeys((*case.notes, *map(str, notes)))),
-        provenance=provenance(net, case),
+        notes=notes,
+        provenance=provenance(network, case),
     )
 
 

@@ -207,7 +207,8 @@ class _State:
     def so_far(self) -> Sensitivity:
         """What is known, where any image gave a map."""
         first = self.first
-        assert first is not None  # noqa: S101  asked for after the first map
+        if first is None:
+            raise ParameterError("there is no map yet of which anything could be said.")
         return Sensitivity(
             network=self.network,
             method=first.method,
