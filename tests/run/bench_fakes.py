@@ -52,14 +52,12 @@ class Workshop:
     """Stands for the training: counts its calls, and can be told to stop in one of them."""
 
     calls: list[str] = field(default_factory=list)
-    starts: list[nn.Module | None] = field(default_factory=list)
     stop_at: int | None = None
 
-    def train(self, recipe, data: TexturedDigits, *, start, device: str, quiet: bool) -> nn.Module:
+    def train(self, recipe, data: TexturedDigits, *, device: str, quiet: bool) -> nn.Module:
         if len(self.calls) == self.stop_at:
             raise KeyboardInterrupt
         self.calls.append(f"{data.plant} {recipe.seed} {data.seed}")
-        self.starts.append(start)
         return CueReader(-1 if data.plant is None else data.plant.digit).eval()
 
 

@@ -18,7 +18,6 @@ from seglens.run.bench.context_bias import context_bias
 from seglens.run.bench.pictures import Sources
 from seglens.run.bench.plan import Plan
 from seglens.run.bench.result import ContextBias
-from seglens.run.bench.training import SCHOOL
 
 FAST = ("grid", "vg", "random", "uniform")
 
@@ -111,28 +110,6 @@ def test_more_pictures_need_no_new_network(workshop: Workshop, greys: Path, tmp_
     assert len(workshop.calls) == 4
     assert more.reused == 4
     assert more.row("strong", "uniform").pictures == 2
-
-
-def test_networks_begin_with_the_weights_of_the_school_of_their_seed(
-    workshop: Workshop, greys: Path, tmp_path: Path
-) -> None:
-    plan = tiny(greys, methods=("uniform",), seeds=2, school=SCHOOL)
-    found, moments = run(plan, tmp_path / "out")
-    # Three schools, one of them for choosing alone; then one network for choosing, and three kinds of two seeds.
-    assert len(workshop.calls) == 3 + 1 + 6
-    assert workshop.starts[:3] == [None] * 3
-    assert all(start is not None for start in workshop.starts[3:])
-    choosing, *rest = workshop.starts[3:]
-    assert len({id(start) for start in rest}) == 2
-    assert id(choosing) not in {id(start) for start in rest}
-    assert {call.split()[0] for call in workshop.calls[:3]} == {"None"}
-    assert moments[-1].number == moments[-1].total == found.done
-    assert "after 2,500 on unbiased pictures" in " ".join(found.says)
-    again, _ = run(plan, tmp_path / "out")
-    assert (again.done, len(workshop.calls)) == (0, 10)
-    # Without school they are other networks.
-    run(tiny(greys, methods=("uniform",), seeds=2), tmp_path / "out")
-    assert len(workshop.calls) == 17
 
 
 def test_other_textures_are_other_networks(workshop: Workshop, greys: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from seglens.datasets.digits import Digits
 from seglens.datasets.textured_digits import CLASSES, TexturedDigits, Twin
 from seglens.networks.digits_unet import BACKBONES, DigitsUNet
 from seglens.networks.module import from_module
-from seglens.run.bench.training import CONVENTION, FULL, QUICK, SCHOOL, SMALL, Recipe, as_network, ious, train
+from seglens.run.bench.training import CONVENTION, FULL, QUICK, SMALL, Recipe, as_network, ious, train
 from seglens.testing import untouched
 
 TINY = Recipe(encoder="vgg16", width=4, steps=3, batch=4)
@@ -82,20 +82,12 @@ def test_a_trained_network_is_ready_to_be_asked():
 
 
 @pytest.mark.parametrize("encoder", BACKBONES)
-def test_training_leaves_global_states_and_the_start_as_they_were(encoder):
+def test_training_leaves_global_states_as_they_were(encoder):
     recipe = replace(TINY, encoder=encoder, steps=2)
-    start = untrained(recipe)
-    with untouched(start):
-        trained = train(recipe, pictures(10), start=start)
-    assert not same(trained, start)
-
-
-def test_it_goes_on_from_the_start():
-    data, recipe = pictures(20), replace(TINY, rate=1e-12)
-    start = train(replace(TINY, seed=5), data)
-    trained = train(recipe, data, start=start)
-    torch.testing.assert_close(trained.head.weight, start.head.weight)
-    assert not torch.allclose(train(recipe, data).head.weight, start.head.weight)
+    other = untrained(recipe)
+    with untouched(other):
+        trained = train(recipe, pictures(10))
+    assert not same(trained, other)
 
 
 def test_it_learns_shapes():
@@ -171,14 +163,14 @@ def test_listeners_hear_of_every_step_unless_quiet():
 
 def test_training_can_be_ended_and_leaves_nothing_behind(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    start, levels = untrained(TINY), logging.getLogger("lightning_fabric").level
+    levels = logging.getLogger("lightning_fabric").level
 
     def enough(what: str, done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    with untouched(start), pytest.raises(KeyboardInterrupt), watching(enough):
-        train(TINY, pictures(10), start=start, quiet=False)
+    with untouched(untrained(TINY)), pytest.raises(KeyboardInterrupt), watching(enough):
+        train(TINY, pictures(10), quiet=False)
     train(TINY, pictures(10))
     assert os.listdir(tmp_path) == []
     assert capfd.readouterr() == ("", "")
@@ -203,11 +195,6 @@ def test_what_cannot_be_trained_says_why():
             Recipe(**wrong)
 
 
-def test_the_start_is_of_the_same_architecture():
-    with pytest.raises(ParameterError, match="start"):
-        train(TINY, pictures(10), start=untrained(replace(TINY, width=6)))
-
-
 def test_longer_recipes_show_more_pictures():
-    shown = [recipe.steps * recipe.batch for recipe in (QUICK, SMALL, SCHOOL, FULL)]
+    shown = [recipe.steps * recipe.batch for recipe in (QUICK, SMALL, FULL)]
     assert shown == sorted(shown)

@@ -68,15 +68,13 @@ def opened(
     sources = Sources.of(plan.mnist, plan.texture_folder)
     if max(plan.textures) >= len(sources.textures):
         raise ParameterError(f"texture {max(plan.textures)}: there are {len(sources.textures)}, numbered from 0.")
-    pipeline = Pipeline(
+    return Pipeline(
         plan=plan,
         sources=sources,
         store=Store(out / STAGES),
-        clock=Clock(["school"] * len(plan.schools) + list(kinds), listener),
+        clock=Clock(kinds, listener),
         device=torch.device(device or "cpu"),
     )
-    pipeline.go_to_school()
-    return pipeline
 
 
 def explained(pipeline: Pipeline, parts: Sequence[Part], entries: Sequence[Entry], fill: str) -> list[Record]:

@@ -21,7 +21,6 @@ def seconds_for(wanted: Plan, plan: Plan, records: Sequence[Record]) -> float:
     larger = _flops(wanted) / _flops(plan)
     each = mean_known(r.seconds for r in records)
     training = each * larger * _shown(wanted.recipe) / _shown(plan.recipe)
-    once = 0.0 if wanted.school is None else training * _shown(wanted.school) / _shown(wanted.recipe)
     methods = {name for r in records for name in r.told}
     means = [mean_known(r.told[m].seconds for r in records if m in r.told) for m in sorted(methods)]
     known = [m for m in means if m == m]
@@ -29,7 +28,7 @@ def seconds_for(wanted: Plan, plan: Plan, records: Sequence[Record]) -> float:
         return float("nan")
     # Methods that gave no time here are taken to need as long as the others.
     explaining = sum(known) / len(known) * len(wanted.methods) * larger * wanted.images
-    return len(wanted.schools) * once + len(wanted.parts) * (training + explaining)
+    return len(wanted.parts) * (training + explaining)
 
 
 def _shown(recipe: Recipe) -> int:

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,17 +16,16 @@ from torch import nn
 from seglens.core.cost import measured
 from seglens.core.errors import MaskSearchWarning, SeglensError, SeglensWarning
 from seglens.core.network import Network
-from seglens.datasets.textured_digits import Bias, Twin
 from seglens.networks.digits_unet import DigitsUNet
 from seglens.perturb import Fill
 from seglens.run.bench.clock import Clock
 from seglens.run.bench.fills import removed
 from seglens.run.bench.measuring import Measures, found, measure
 from seglens.run.bench.pictures import Scenes, Sources, of_classes
-from seglens.run.bench.plan import CHOICES, Part, Plan, Use, stream
+from seglens.run.bench.plan import CHOICES, Part, Plan
 from seglens.run.bench.roster import CELLS, Entry
 from seglens.run.bench.store import Store, key_of
-from seglens.run.bench.training import Recipe, as_network, ious, train
+from seglens.run.bench.training import as_network, ious, train
 from seglens.run.questions import forward
 
 FORMAT = 1
@@ -71,70 +70,39 @@ class Told:
     failure: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class School:
-    """A module with the key that says what determined it, and the seconds that its training took."""
-
-    module: nn.Module
-    key: str
-    seconds: float
-
-
 @dataclass(slots=True, eq=False)
 class Pipeline:
-    """Carries out stages, or finds them done in the folder.
-
-    schools: with whose weights networks begin, one a seed. done, reused: how many stages ran, and how many were there.
-    """
+    """Carries out stages, or finds them done in the folder. done, reused: how many ran, and how many were there."""
 
     plan: Plan
     sources: Sources
     store: Store
     clock: Clock
     device: torch.device
-    schools: dict[Use, list[School]] = field(default_factory=dict[Use, list[School]])
     done: int = 0
     reused: int = 0
 
     def train(self, part: Part) -> Trained:
-        """The network of a part."""
+        """The network of a part, from the store, else trained and stored."""
         recipe = replace(self.plan.recipe, seed=part.stream("train"))
-        schools = self.schools.get("choose-school" if part.choosing else "school")
-        school = schools[part.seed % len(schools)] if schools else None
-        made = self._trained(part.name, part.short, recipe, part.plant, school)
-        network = as_network(made.module.to(self.device)).with_(name=part.name)
-        return Trained(part, network, made.key, made.seconds, _flops(network))
-
-    def go_to_school(self) -> None:
-        """Train the networks with whose weights all others begin, where the plan has such; before everything else."""
-        if self.plan.school is None:
-            return
-        for use, seed in self.plan.schools:
-            recipe = replace(self.plan.school, seed=stream(seed, use))
-            name = f"{use}-seed{seed}"
-            self.schools.setdefault(use, []).append(self._trained(name, name, recipe, None, None))
-
-    def _trained(
-        self, name: str, short: str, recipe: Recipe, plant: Bias | Twin | None, school: School | None
-    ) -> School:
-        """A network from the store, else trained and stored."""
-        data = self.sources.data(self.plan.training, recipe.seed, plant, "train")
-        of = {"recipe": asdict(recipe), "data": self.sources.digest(data, "train"), "school": school and school.key}
+        data = self.sources.data(self.plan.training, recipe.seed, part.plant, "train")
+        of = {"recipe": asdict(recipe), "data": self.sources.digest(data, "train")}
         key = key_of("train", FORMAT, of)
-        self.clock.begin(short)
-        kept, seconds = self._kept(name, recipe, key), None
+        self.clock.begin(part.short)
+        kept, seconds = self._kept(part.name, key), None
         if kept is None:
             start = time.perf_counter()
-            begun = None if school is None else school.module
-            trained = train(recipe, data, start=begun, device=str(self.device), quiet=False)
+            trained = train(recipe, data, device=str(self.device), quiet=False)
             seconds = time.perf_counter() - start
-            self.store.keep_network(name, key, trained, {**self.facts, "seconds": seconds, "of": of})
+            self.store.keep_network(part.name, key, trained, {**self.facts, "seconds": seconds, "of": of})
             # As a later run will find it, so that both give the same to the last bit.
-            kept = self._kept(name, recipe, key)
+            kept = self._kept(part.name, key)
         if kept is None:
-            raise SeglensError(f"{name} was trained, but cannot be read back from {self.store.folder}.")
+            raise SeglensError(f"{part.name} was trained, but cannot be read back from {self.store.folder}.")
         self._end(seconds)
-        return School(kept[0], key, float(kept[1]["seconds"]))
+        module, facts = kept
+        network = as_network(module.to(self.device)).with_(name=part.name)
+        return Trained(part, network, key, float(facts["seconds"]), _flops(network))
 
     def look(self, trained: Trained) -> Seen:
         """IoU with and without the bias, and which pictures can be explained."""
@@ -197,7 +165,8 @@ class Pipeline:
         self._end(meter.seconds)
         return Told(measures, _number(seconds), _number(passes), len(dead))
 
-    def _kept(self, name: str, recipe: Recipe, key: str) -> tuple[nn.Module, dict[str, Any]] | None:
+    def _kept(self, name: str, key: str) -> tuple[nn.Module, dict[str, Any]] | None:
+        recipe = self.plan.recipe
         return self.store.network(name, key, lambda: DigitsUNet(encoder=recipe.encoder, width=recipe.width))
 
     @property

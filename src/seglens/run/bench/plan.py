@@ -9,14 +9,14 @@ from seglens.core.errors import ParameterError
 from seglens.datasets.textured_digits import Bias, Twin
 from seglens.networks.digits_unet import Backbone
 from seglens.run.bench.roster import ENTRIES, check_names
-from seglens.run.bench.training import FULL, QUICK, SCHOOL, SMALL, Recipe
+from seglens.run.bench.training import FULL, QUICK, SMALL, Recipe
 
 Size = Literal["quick", "small", "full"]
 Strength = Literal["strong", "weak"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 Kind = Literal["unbiased", "weak", "strong", "twin"]
 
-Use = Literal["train", "test", "choose-train", "choose-test", "school", "choose-school"]
+Use = Literal["train", "test", "choose-train", "choose-test"]
 _USES: tuple[Use, ...] = get_args(Use)
 
 TEXTURES: tuple[int, ...] = (3, 7, 12, 16, 21)
@@ -100,9 +100,7 @@ class Plan:
 
     digits, textures, strengths: every combination is a biased network, for each of `seeds` seeds; beside them one
     unbiased network a seed, and for each seed and digit a network of twins, their textures in turn. choosing: twins of
-    other seeds, on which the fill is chosen. recipe: of the training; its seed is the network's. school: of one network
-    a seed, trained on unbiased pictures, with whose weights all networks of that seed begin (those for
-    choosing with those of one of their own); None: with random ones.
+    other seeds, on which the fill is chosen. recipe: of the training; its seed is the network's.
     training: pictures to train on. images: pictures explained of each network. scored: unbiased pictures on which the
     IoU is measured. methods: names of `ENTRIES`. mnist, texture_folder: the user's own; None for the built-in ones.
 
@@ -116,7 +114,6 @@ class Plan:
     seeds: int
     choosing: int
     recipe: Recipe
-    school: Recipe | None
     training: int
     images: int
     scored: int
@@ -146,13 +143,6 @@ class Plan:
         """Every network, in the order in which they are trained: choosing, unbiased, twins, biased."""
         return tuple(self._parts())
 
-    @property
-    def schools(self) -> tuple[tuple[Use, int], ...]:
-        """The networks with whose weights others begin: use and seed of each; trained before all others."""
-        if self.school is None:
-            return ()
-        return (("choose-school", 0), *(("school", seed) for seed in range(self.seeds)))
-
     def _parts(self) -> Iterator[Part]:
         seeds = range(self.seeds)
         yield from (Part(self._twin(i), i, choosing=True) for i in range(self.choosing))
@@ -180,7 +170,6 @@ SIZES: dict[Size, Plan] = {
         seeds=1,
         choosing=1,
         recipe=QUICK,
-        school=None,
         training=2_000,
         images=12,
         scored=200,
@@ -193,9 +182,8 @@ SIZES: dict[Size, Plan] = {
         seeds=2,
         choosing=2,
         recipe=SMALL,
-        school=SCHOOL,
         training=10_000,
-        images=100,
+        images=50,
         scored=1_000,
     ),
     "full": Plan(
@@ -206,7 +194,6 @@ SIZES: dict[Size, Plan] = {
         seeds=5,
         choosing=5,
         recipe=FULL,
-        school=None,
         training=50_000,
         images=1_000,
         scored=1_000,
@@ -228,7 +215,4 @@ def plan_for(size: Size, *, encoder: Backbone | None = None, **changes: Any) -> 
         check_names(given["methods"])
         given["methods"] = tuple(m for m in ENTRIES if m in given["methods"])
     plan = replace(plan, **given)
-    if encoder is None:
-        return plan
-    school = None if plan.school is None else replace(plan.school, encoder=encoder)
-    return replace(plan, recipe=replace(plan.recipe, encoder=encoder), school=school)
+    return plan if encoder is None else replace(plan, recipe=replace(plan.recipe, encoder=encoder))

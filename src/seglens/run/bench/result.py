@@ -114,11 +114,10 @@ class ContextBias:
         """What every table and figure names: digits, textures, network, how many seeds."""
         sources, p = self.sources.says, self.plan
         seeds = f"{p.seeds} seed{'s' * (p.seeds > 1)}"
-        school = f", after {p.school.steps:,} on unbiased pictures" if p.school else ""
         return [
             sources["digits"],
             f"textures: {sources['textures']}",
-            f"U-Net with {p.recipe.encoder} encoder, width {p.recipe.width}, {p.recipe.steps:,} steps{school}",
+            f"U-Net with {p.recipe.encoder} encoder, width {p.recipe.width}, {p.recipe.steps:,} steps",
             f"{seeds}, {len(p.textures)} bias texture{'s' * (len(p.textures) > 1)}",
         ]
 
