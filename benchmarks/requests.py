@@ -166,7 +166,7 @@ def answers(
             passes.append(counted.forwards + reverse * counted.reverses)
     seconds, wall = time.process_time() - seconds, time.perf_counter() - wall
     masks, objectives, steps, settled = (
-        torch.cat([one[name].flatten(0, 1) for one in found]) for name in ("mask", "objective", "steps", "settled")
+        torch.cat([one[name].flatten(0, 1) for one in found]) for name in ("mask", "objective", "tried", "settled")
     )
     each = len(masks) == len(calls)
     moved = (masks - beside.masks).abs().flatten(1).amax(1) if beside else None

@@ -15,6 +15,7 @@ import typer
 from typed import NETWORK, flat, run
 from typer.testing import CliRunner
 
+import seglens as sl
 from seglens.cli import app, show
 from seglens.core.method import METHODS
 from seglens.core.parameters import Bounds, Help
@@ -144,6 +145,8 @@ def test_an_option_reaches_the_methods_that_take_it(street: Path) -> None:
         (["--format", "pmg"], "'png'"),
         (["--out", "maps.pmg"], "'png'"),
         (["--out", "street.png"], "one of the inputs"),
+        (["--out", "maps", "--out", "maps.png"], "one folder, or one file or several"),
+        (["--out", "maps", "--out", "more"], "one folder, or one file or several"),
         (["--of", "logit"], "logits"),
     ],
 )
@@ -237,6 +240,13 @@ def test_images_of_one_stem_do_not_replace_each_other(street: Path, tmp_path: Pa
     assert "x-2.road.grad-cam.npz" in run(*words, "b/x.png")
     assert "x.road.grad-cam.npz (replaced)" in run(*words, "a/x.png")
     assert len(list(Path("explanations").glob("*.npz"))) == 4
+
+
+def test_several_files_hold_the_same(street: Path) -> None:
+    text = run("explain", NETWORK, street, "-c", "road", "-o", "all.png", "-o", "all.npz", "-o", "all.npz")
+    assert text.count("→") == 2
+    assert Path("all.png").is_file()
+    assert sl.open("all.npz").channel == "road"
 
 
 def test_an_interruption_keeps_what_is_done_and_says_so(street: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ FULL = {
     "notes": ("first", "second, with “quotes”"),
     "cost": Cost(10, 5, 0.25, None),
     "extras": {"alpha": np.arange(3.0), "gap": np.array(0.5), "a/b": np.array([True])},
+    "names": {"alpha": ("one", "two", "drei")},
     "provenance": {"image": "Straße.png"},
 }
 

@@ -81,7 +81,7 @@ def test_a_network_that_needs_no_context_is_told_to():
         maps = ContextSaliency(cells="4x4")(Network(module=Blind()), picture(), Targets.of(Target(1, OBJECT)))
     assert maps.extras["empty-loss"] == 0
     assert maps.extras["fill-sweep"].abs().max() == 0
-    assert maps.extras["steps"] == 0
+    assert maps.extras["tried"] == 0
     # The same object is needed itself.
     grid = GridSaliency(cells="4x4", fill="black")(Network(module=Blind()), picture(), Targets.of(Target(1, OBJECT)))
     assert grid.extras["mask"][0, 0, 0:2, 0:2].sum() > 0.9 * grid.extras["mask-size"].item() > 0

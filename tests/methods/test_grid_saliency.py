@@ -159,11 +159,11 @@ def test_what_the_bound_certifies_is_empty():
     with sl.measured() as cost, pytest.warns(ZeroMapWarning, match="nothing of the picture has to be kept"):
         maps = method(network, WHITE, few)
     assert float(maps.extras["bound"]) == pytest.approx(float((WEIGHT * 0.004).sum() / 0.2))
-    assert (float(maps.extras["steps"]), float(maps.extras["settled"]), maps.values.abs().sum()) == (0, 1, 0)
+    assert (float(maps.extras["tried"]), float(maps.extras["settled"]), maps.values.abs().sum()) == (0, 1, 0)
     del cost
     with pytest.warns(ZeroMapWarning):
         long = GridSaliency(cells="4x4", fill="black", sparsity=0.2, early=False)(network, WHITE, few)
-    assert long.extras["steps"] > 0
+    assert long.extras["tried"] > 0
     assert float(long.extras["mask-size"]) <= float(maps.extras["bound"])
 
 
@@ -193,9 +193,9 @@ def test_a_fill_that_removes_nothing_is_replaced_and_said():
     x[..., 3, 3] = 0.5
     with pytest.warns(FillWarning, match=r"'mean' removes nothing of 1 in everything.*masked with 'black' instead"):
         maps = GridSaliency(cells="4x4")(network, x, asked(target))
-    sweep = dict(
-        zip(("mean", "blur", "black", 0.25, "grey", 0.75, "white"), maps.extras["fill-sweep"][0, 0], strict=True)
-    )
+    assert maps.names["fill-sweep"] == ("mean", "blur", "black", "0.25", "grey", "0.75", "white")
+    sweep = dict(zip(maps.names["fill-sweep"], maps.extras["fill-sweep"][0, 0], strict=True))
+    assert maps.names["fill"][int(maps.extras["fill"])] == "black"
     assert sweep["mean"] < 0.1
     assert sweep["black"] == max(sweep.values()) == maps.extras["empty-loss"][0, 0]
     assert maps.values[0, 0, :, 0].min() > 0.8
@@ -204,7 +204,7 @@ def test_a_fill_that_removes_nothing_is_replaced_and_said():
         warnings.simplefilter("error", FillWarning)
         warnings.simplefilter("ignore", ZeroMapWarning)
         kept = GridSaliency(cells="4x4", fill="mean")(network, x, asked(target))
-    assert "fill-sweep" not in kept.extras
+    assert not {"fill", "fill-sweep"} & (kept.extras.keys() | kept.names.keys())
 
 
 def test_a_mask_worse_than_an_end_is_told():
@@ -280,7 +280,7 @@ def test_stopping_early_ends_near_the_full_search():
         settings = {"cells": "3x3", "fill": "black", "sparsity": 0.002, **changes}
         short = GridSaliency(**settings)(toy.network, toy.x, targets).extras
         long = GridSaliency(**settings, early=False)(toy.network, toy.x, targets).extras
-        assert short["steps"].mean() < long["steps"].mean()
+        assert short["tried"].mean() < long["tried"].mean()
         # The published steps go to and fro: there the promise is one of the median.
         near = short["objective"] <= long["objective"] * 1.05 + 1e-4
         assert near.float().mean() >= share
@@ -312,7 +312,7 @@ def test_a_search_can_be_left_with_the_masks_as_they_are():
         steps.close()
     assert not third.done.all()
     assert third.maps.values.isfinite().all()
-    assert third.maps.extras["steps"].max() == 3
+    assert third.maps.extras["tried"].max() == 3
 
 
 def test_an_interruption_leaves_no_trace_and_progress_is_told():

@@ -36,6 +36,20 @@ def test_settings_leave_out_the_layer(make):
     assert words.settings(e) == [("signed", "yes"), ("baseline", "default"), ("sizes", "1, 2.5")]
 
 
+def test_numbers_that_stand_for_something_are_told_as_that(make):
+    extras = {
+        "objective": np.array(0.25),
+        "settled": np.array(1.0),
+        "fill": np.array(np.nan),
+        "sweep": np.array([0.5, 0.125]),
+        "alpha": np.array([1.0, 2.0, 3.0]),
+    }
+    e = make(extras=extras, names={"settled": ("no", "yes"), "fill": ("mean", "blur"), "sweep": ("mean", "blur")})
+    assert e.numbers["sweep"] == {"mean": 0.5, "blur": 0.125}
+    assert words.numbers(e) == [("objective", "0.25"), ("settled", "yes"), ("fill", "undefined")]
+    assert words.lists(e) == [("sweep", "mean 0.5, blur 0.125")]
+
+
 def test_a_zero_map_is_named(make):
     e = make(map=np.zeros((24, 36), np.float32), notes=("a note",))
     assert words.state(show(e)) == "The map is zero everywhere"

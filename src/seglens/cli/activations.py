@@ -34,7 +34,7 @@ from seglens.cli.arguments import (
     region_of,
     region_words,
 )
-from seglens.cli.files import is_file, suffixes_of
+from seglens.cli.files import FOLDER, Places, places_of
 from seglens.core.progress import watching
 from seglens.run.activations import activations as run
 from seglens.run.channels import ORDERS, Activations
@@ -96,9 +96,11 @@ def activations(
         typer.Option("--shared", metavar="", help="One scale of colours for all channels.", rich_help_panel=RESULT),
     ] = False,
     out: Annotated[
-        Path,
-        folder_option("A folder gets IMAGE.CLASS.activations.LAYER; a file tells its format by its suffix."),
-    ] = Path("explanations"),
+        list[Path] | None,
+        folder_option(
+            f"A folder gets IMAGE.CLASS.activations.LAYER; a file tells its format by its suffix. By default {FOLDER}"
+        ),
+    ] = None,
     format: FormatList = None,
     json: Json = False,
     device: Device = None,
@@ -119,7 +121,7 @@ def activations(
             raise typer.BadParameter(
                 "a region and a second class belong to a question: name the class.", param_hint="-c"
             )
-        suffixes = suffixes_of(out, format, [image, Path(network), truth, instances, mask_file])
+        places = places_of(out or [FOLDER], format, [image, Path(network), truth, instances, mask_file])
         target = None if label is None else Question(label, against, where, of.value, reduce.value).target(label)
         if label is not None and not channel and not every and order != "index":
             strongest = strongest or STRONGEST
@@ -137,8 +139,9 @@ def activations(
                 truth=truth,
                 instances=instances,
             )
-            targets = _files(out, suffixes, image, found, region_words(region, mask_file))
-            before = {p for p in out.parent.glob("*") if p.is_file()} | {p for p in out.glob("*") if p.is_file()}
+            targets = _files(places, image, found, region_words(region, mask_file))
+            # A target may become several files: one for each channel.
+            before = {p for target in targets for p in target.parent.glob("*")}
             written = [file for path in targets for file in found.save(path, shared=shared)]
         if json:
             show.dump(_plain(found, network, image, written))
@@ -148,12 +151,12 @@ def activations(
             show.wrote(file, file in before)
 
 
-def _files(out: Path, suffixes: Sequence[str], image: Path, found: Activations, region: str) -> list[Path]:
-    if is_file(out):
-        return [out]
+def _files(places: Places, image: Path, found: Activations, region: str) -> list[Path]:
+    if places.folder is None:
+        return list(places.files)
     parts = [image.stem, *([slug(found.channel)] if found.channel else []), *([f"in-{slug(region)}"] if region else [])]
     base = ".".join([*parts, "activations", slug(found.layer)])
-    return [out / f"{base}.{suffix}" for suffix in suffixes]
+    return [places.folder / f"{base}.{suffix}" for suffix in places.suffixes]
 
 
 def _tell(found: Activations, image: Path) -> None:

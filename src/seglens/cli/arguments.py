@@ -42,8 +42,10 @@ def files_option(help: str) -> Any:
 
 
 def folder_option(help: str) -> Any:
-    """--out of commands that fill a folder, or one file."""
-    return typer.Option("--out", "-o", metavar="FOLDER|FILE", help=help, rich_help_panel=RESULT)
+    """--out of commands that fill a folder, or write files."""
+    return typer.Option(
+        "--out", "-o", metavar="FOLDER|FILE", help=f"{help}; several times for several files.", rich_help_panel=RESULT
+    )
 
 
 # An empty metavar keeps the word <bool> out of the help of flags.

@@ -38,7 +38,7 @@ from seglens.run.describe import colours_of
 from seglens.run.explain import Failure, explain_each
 from seglens.run.questions import at_layer
 from seglens.run.several import Given, Question, settled
-from seglens.run.words import numbers
+from seglens.run.words import lists, numbers
 
 METHOD = "context-saliency"
 
@@ -107,6 +107,8 @@ def _tell(found: ContextStatistics, network: Network) -> None:
     show.say(f"{e.method}{layer}: {e.target}, score {show.number(e.score)} ({e.of})")
     if told := ", ".join(f"{name} {value}" for name, value in numbers(e)):
         show.say(f"  {told}")
+    for name, value in lists(e):
+        show.say(f"  {name}: {value}")
     whose = "the truth" if found.source == "truth" else "the network's own prediction"
     show.say(f"Labels of the context: those of {whose}.")
     show.say()

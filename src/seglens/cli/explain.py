@@ -38,6 +38,7 @@ from seglens.cli.arguments import (
     region_words,
 )
 from seglens.cli.display import PartOption, PercentileOption, SharedOption, WithinOption, display_of
+from seglens.cli.files import FOLDER, places_of
 from seglens.cli.options import MethodOption, make_methods
 from seglens.cli.sink import Sink, Stored
 from seglens.core.explanation import Explanation
@@ -47,9 +48,7 @@ from seglens.core.progress import watching
 from seglens.run.pairs import paired
 from seglens.run.results import ResultFolder, Written
 from seglens.run.several import Given, Outcome, Question, explain_all
-from seglens.run.words import numbers
-
-FOLDER = Path("explanations")
+from seglens.run.words import lists, numbers
 
 _LINES = 12  # explanations of one image that are listed; the rest are counted
 
@@ -80,9 +79,12 @@ def explain(
     of: OfWord = None,
     reduce: ReduceWord = Reduce.mean,
     out: Annotated[
-        Path,
-        folder_option("A folder gets a file for each image; a file, its suffix being its format, holds everything."),
-    ] = FOLDER,
+        list[Path] | None,
+        folder_option(
+            "A folder gets a file for each image; a file, its suffix being its format, holds everything. By default "
+            f"{FOLDER}"
+        ),
+    ] = None,
     format: FormatList = None,
     part: PartOption = None,
     within: WithinOption = None,
@@ -114,11 +116,11 @@ def explain(
             Given(*g)
             for g in zip(files, paired(files, truth, "truth"), paired(files, instances, "instance ids"), strict=True)
         ]
-        inputs = [*files, truth, instances, mask_file, Path(network)]
-        display = display_of(part, within, percentile, shared, truth=truth is not None)
-        sink = Sink.of(
-            ResultFolder(out, files, region_words(region, mask_file) or None, bool(layer)), format, inputs, display
-        )
+        places = places_of(out or [FOLDER], format, [*files, truth, instances, mask_file, Path(network)])
+        folder = None
+        if places.folder is not None:
+            folder = ResultFolder(places.folder, files, region_words(region, mask_file) or None, bool(layer))
+        sink = Sink.of(places, folder, display_of(part, within, percentile, shared, truth=truth is not None))
         layers = "all" if layer and "all" in layer else layer
         net = opened(network, trust, constructor, device)
         _check_classes(net, [*labels, against])
@@ -200,9 +202,9 @@ class _Report:
         self._told.add(text)
 
     def end(self, stored: Stored, images: int) -> None:
-        """All is done, or as much as could be. stored: the one file, where there is one."""
+        """All is done, or as much as could be. stored: the files that hold everything, where there are such."""
         if stored.problem:
-            # One file, one word, though it fails for every image in it.
+            # One word, though it fails for every image.
             self._failures += [{"image": str(image), "error": stored.problem} for image in stored.images]
             show.error(stored.problem)
         if self._json:
@@ -242,6 +244,7 @@ def _lines(explanations: Sequence[Explanation]) -> list[str]:
         # What the method found besides: the channel that is shown, how complete the map is.
         one = f"{line}, {found}" if found else line
         lines += [one] if len(one) <= show.out().width or not found else [line, f"    {found}"]
+        lines += [f"    {name}: {value}" for name, value in lists(e)]
     if len(explanations) > _LINES:
         lines.append(f"  and {len(explanations) - _LINES} more")
     return lines
@@ -264,6 +267,7 @@ def _plain(e: Explanation, image: Path, written: Sequence[Written]) -> dict[str,
         "maximum": float(values.max()) if values.size else None,
         "region_pixels": None if e.region is None else int(e.region.sum()),
         "weight_in_region": None if e.region is None else e.share(e.region),
+        "numbers": e.numbers,
         "notes": list(e.notes),
         "cost": None if e.cost is None else {"passes": e.cost.passes, **asdict(e.cost)},
         "files": [str(w.path) for w in written],

@@ -1,12 +1,16 @@
 """Files that commands are to write: what cannot be written, or would replace an input, is refused before any work."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from seglens.core.errors import NameNotFoundError
 from seglens.run.results import check_format
+
+FOLDER = Path("explanations")
+"""Where explanations go by default."""
 
 
 def check_files(files: Iterable[Path], formats: Sequence[str], inputs: Iterable[Path | None]) -> None:
@@ -20,30 +24,47 @@ def check_files(files: Iterable[Path], formats: Sequence[str], inputs: Iterable[
         _check_input(file, inputs)
 
 
-def is_file(out: Path) -> bool:
-    """Whether an --out that may be either is meant as a file: it has a suffix, and no folder has its name."""
-    return bool(out.suffix) and not out.is_dir()
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a command writes: into `folder`, in the forms of `suffixes`, or to `files`, each in the form it is named
+    for."""
+
+    folder: Path | None
+    files: tuple[Path, ...]
+    suffixes: tuple[str, ...]
 
 
-def suffixes_of(out: Path, format: str | None, inputs: Iterable[Path | None]) -> tuple[str, ...]:
-    """What to write into the folder `out`, or the one suffix where it is a file.
+def places_of(out: Sequence[Path], format: str | None, inputs: Iterable[Path | None]) -> Places:
+    """What --out and --format say: one folder, or files; a file has a suffix, and no folder has its name.
 
-    format: what --format says, names joined by commas; png where it says nothing. Raises typer.BadParameter for what
-    cannot be written, or would replace an input.
+    format: for a folder, names joined by commas; png where it says nothing. Raises typer.BadParameter for what cannot
+    be written, or would replace an input.
     """
-    if is_file(out):
-        if format is not None:
-            raise typer.BadParameter(f"{out.name} tells the format already.", param_hint="--format")
-        _check_input(out, inputs)
-    elif out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"{out} is a file, not a folder.", param_hint="--out")
+    files = tuple(dict.fromkeys(p for p in out if p.suffix and not p.is_dir()))
+    folders = [p for p in dict.fromkeys(out) if p not in files]
+    if len(folders) > 1 or (folders and files):
+        listed = ", ".join(map(str, out))
+        raise typer.BadParameter(f"{listed}: name one folder, or one file or several.", param_hint="--out")
+    if folders:
+        return Places(folders[0], (), _suffixes_for(folders[0], format))
+    if format is not None:
+        raise typer.BadParameter(f"{files[0].name} tells the format already.", param_hint="--format")
+    inputs = list(inputs)
+    for file in files:
+        _check_input(file, inputs)
     try:
-        named = out.suffix if is_file(out) else (format or "png")
-        return tuple(dict.fromkeys(check_format(name) for name in named.split(",")))
+        return Places(None, files, tuple(check_format(file.suffix) for file in files))
     except NameNotFoundError as unknown:
-        if not is_file(out):
-            raise typer.BadParameter(str(unknown), param_hint="--format") from unknown
         raise typer.BadParameter(f"{unknown}\n  A folder's name has no suffix.", param_hint="--out") from unknown
+
+
+def _suffixes_for(folder: Path, format: str | None) -> tuple[str, ...]:
+    if folder.exists() and not folder.is_dir():
+        raise typer.BadParameter(f"{folder} is a file, not a folder.", param_hint="--out")
+    try:
+        return tuple(dict.fromkeys(check_format(name) for name in (format or "png").split(",")))
+    except NameNotFoundError as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="--format") from unknown
 
 
 def _check_input(file: Path, inputs: Iterable[Path | None]) -> None:

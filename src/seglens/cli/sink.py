@@ -1,13 +1,12 @@
-"""Where `seglens explain` puts what it computes: a folder, file by file, or one file at the end."""
+"""Where `seglens explain` puts what it computes: a folder, file by file, or files that hold all of it at the end."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import typer
 
 from seglens.cli.display import in_options
-from seglens.cli.files import is_file, suffixes_of
+from seglens.cli.files import Places
 from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation, save
@@ -29,37 +28,32 @@ class Stored:
 
 @dataclass(slots=True)
 class Sink:
-    """Where explanations go: a folder, file by file, or one file at the end."""
+    """Where explanations go: a folder, file by file, or files that hold all of them at the end."""
 
     folder: ResultFolder | None
-    file: Path | None
+    files: tuple[Path, ...]
     suffixes: tuple[str, ...]
     display: Display | None
     kept: list[Explanation] = field(default_factory=list[Explanation])
     images: list[Path] = field(default_factory=list[Path])
 
     @classmethod
-    def of(
-        cls,
-        folder: ResultFolder,
-        format: str | None,
-        inputs: Sequence[Path | None],
-        display: Display | None,
-    ) -> "Sink":
-        """From --out, which may be meant as a file.
-
-        Raises typer.BadParameter for what cannot be written, would replace an input, or is not drawn and has a display.
-        """
-        out = folder.path
-        suffixes = suffixes_of(out, format, inputs)
-        if is_file(out):
-            return cls(None, out, _drawn(suffixes, display), display)
+    def of(cls, places: Places, folder: ResultFolder | None, display: Display | None) -> "Sink":
+        """From --out. folder: that of the places. Raises typer.BadParameter where a display is given and nothing is
+        drawn."""
+        if display is not None and set(places.suffixes) == {"npz"}:
+            raise typer.BadParameter(
+                "--part, --within, --percentile and --shared concern pictures, and npz keeps every raw value: "
+                "add a format such as png.",
+                param_hint="--format",
+            )
         # Raw values first: they are kept even where a picture cannot be drawn.
-        suffixes = tuple(sorted(suffixes, key=lambda s: s != "npz"))
-        return cls(folder, None, _drawn(suffixes, display), display)
+        suffixes = tuple(sorted(places.suffixes, key=lambda s: s != "npz"))
+        files = tuple(sorted(places.files, key=lambda p: p.suffix.lower() != ".npz"))
+        return cls(folder, files, suffixes, display)
 
     def take(self, outcome: Outcome) -> Stored:
-        """Write what belongs to one image, or keep it for the one file.
+        """Write what belongs to one image, or keep it for the end.
 
         Where the display cannot be worked out, the raw values are written nevertheless.
         """
@@ -79,15 +73,21 @@ class Sink:
             return Stored([replace(w, replaced=w.path in there) for w in files], in_options(str(wrong)), (image,))
 
     def close(self) -> Stored:
-        """Write the one file, where there is one and something to write; raw values where the display fails."""
-        if self.file is None or not self.kept:
+        """Write the files that hold everything, where there are such; raw values where the display fails."""
+        if not self.files or not self.kept:
             return Stored()
-        before = self.file.exists()
-        try:
-            return Stored([Written(save(self.kept, self.file, self.display), before)])
-        except ParameterError as wrong:
-            raw = save(self.kept, _free(self.file.with_suffix(".npz")))
-            return Stored([Written(raw, False)], in_options(str(wrong)), tuple(self.images))
+        written: list[Written] = []
+        for file in self.files:
+            before = file.exists()
+            try:
+                display = None if file.suffix.lower() == ".npz" else self.display
+                written.append(Written(save(self.kept, file, display), before))
+            except ParameterError as wrong:
+                if not written:
+                    raw = save(self.kept, _free(file.with_suffix(".npz")))
+                    written.append(Written(raw, False))
+                return Stored(written, in_options(str(wrong)), tuple(self.images))
+        return Stored(written)
 
 
 def _free(path: Path) -> Path:
@@ -97,13 +97,3 @@ def _free(path: Path) -> Path:
         n += 1
         free = path.with_stem(f"{path.stem}-{n}")
     return free
-
-
-def _drawn(suffixes: tuple[str, ...], display: Display | None) -> tuple[str, ...]:
-    if display is not None and set(suffixes) == {"npz"}:
-        raise typer.BadParameter(
-            "--part, --within, --percentile and --shared concern pictures, and npz keeps every raw value: "
-            "add a format such as png.",
-            param_hint="--format",
-        )
-    return suffixes

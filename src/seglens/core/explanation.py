@@ -44,7 +44,8 @@ class Explanation:
     'log-probabilities'. unit: of the map.
     signed: whether negative values of the map mean 'speaks against' (else the map is never negative).
     classes: the class table. network: its name. notes: warnings raised on the way. cost: None unless asked for.
-    extras: further results by name (curves, gaps, weights), arrays. provenance: versions, device, file names.
+    extras: further results by name (curves, gaps, weights), arrays. names: what the numbers of an extra stand for: the
+    entries of a list, or the choices of which a single number is the index. provenance: versions, device, file names.
     """
 
     map: NDArray[np.float32]
@@ -67,6 +68,7 @@ class Explanation:
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def save(self, path: str | Path, display: Display | None = None) -> Path:
@@ -79,6 +81,21 @@ class Explanation:
     def with_notes(self, notes: Sequence[str]) -> "Explanation":
         """The same explanation with further notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+    @property
+    def numbers(self) -> dict[str, float | str | dict[str, float]]:
+        """Of the extras what is said in a number or a few: single ones, what they stand for, or lists by entry."""
+        found: dict[str, float | str | dict[str, float]] = {}
+        for name, array in ((n, np.asarray(a)) for n, a in self.extras.items()):
+            named = self.names.get(name)
+            if array.dtype.kind not in "biuf":
+                continue
+            if named and array.shape == (len(named),):
+                found[name] = dict(zip(named, array.astype(float).tolist(), strict=True))
+            elif array.size == 1 and array.shape != self.map.shape:
+                value = array.item()
+                found[name] = named[int(value)] if named and value == value else value
+        return found
 
     def share(self, where: NDArray[np.bool_]) -> float:
         """Share of the map's absolute weight that lies in `where` [H W]: Σ|map|·where / Σ|map|, in [0, 1].
@@ -184,6 +201,7 @@ def _write_raw(explanations: Sequence[Explanation], path: Path) -> None:
         head["label"] = e.label
         head["parameters"] = dict(e.parameters)
         head["notes"] = list(e.notes)
+        head["names"] = {name: list(entries) for name, entries in e.names.items()}
         head["provenance"] = dict(e.provenance)
         head["classes"] = e.classes.to_dict() if e.classes else None
         head["cost"] = None if e.cost is None else [e.cost.flops, e.cost.forward, e.cost.seconds, e.cost.peak_bytes]
@@ -227,6 +245,7 @@ def _from_stored(i: int, plain: dict[str, Any], stored: Mapping[str, NDArray[Any
     fields.update((name, plain[name]) for name in (*_PLAIN, "parameters", "provenance"))
     fields["label"] = plain.get("label")
     fields["notes"] = tuple(plain["notes"])
+    fields["names"] = {name: tuple(entries) for name, entries in plain.get("names", {}).items()}
     fields["cost"] = Cost(*plain["cost"]) if plain["cost"] else None
     fields["classes"] = ClassTable.from_dict(plain["classes"]) if plain["classes"] else None
     fields["extras"] = {n.removeprefix(prefix): a for n, a in stored.items() if n.startswith(prefix)}

@@ -22,6 +22,7 @@ class Maps:
     their masks. score: [B T], what is explained. output: raw output [B K *space'] for the batch.
     layer: the layer read, None for the input. signed: whether negative values mean 'speaks against'.
     unit: of the values, '{score}' standing for the unit of the score. extras: further results by name, each [B T …].
+    names: what numbers of an extra stand for: of a list the entries, of a single number the choices, by index.
     pictures: further results on the input grid, each [B T *grid]: floating ones are values, whole ones are labels.
     """
 
@@ -33,6 +34,7 @@ class Maps:
     signed: bool = True
     unit: str = SCORE
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     pictures: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
@@ -46,6 +48,7 @@ def finish(
     signed: bool = True,
     unit: str = SCORE,
     extras: Mapping[str, Tensor] | None = None,
+    names: Mapping[str, tuple[str, ...]] | None = None,
     pictures: Mapping[str, Tensor] | None = None,
     blank: str = "so the map says nothing",
 ) -> Maps:
@@ -76,6 +79,7 @@ def finish(
         signed=signed,
         unit=unit,
         extras=extras,
+        names=names or {},
         pictures=pictures,
     )
 

@@ -149,7 +149,7 @@ class _Found:
             "mask": torch.zeros(shape, device=p.x.device),
             "objective": self.empty_loss.float().clone(),
             "kept-confidence": self.bare.float().clone(),
-            "steps": torch.zeros(len(p), device=p.x.device),
+            "tried": torch.zeros(len(p), device=p.x.device),
             "settled": self.certain.float(),
             "loss": torch.full((len(p), recipe.steps), torch.nan, device=p.x.device),
             "done": self.certain.clone(),
@@ -165,7 +165,7 @@ class _Found:
                 taken[r] = objective[i]
                 found["mask"][r], found["objective"][r] = mask[i], objective[i]
                 found["kept-confidence"][r] = confidence[i]
-                found["steps"][r], found["settled"][r] = rows.count[i].float(), rows.settled[i].float()
+                found["tried"][r], found["settled"][r] = rows.count[i].float(), rows.settled[i].float()
                 found["loss"][r] = rows.curve[i]
         if rows.request:
             of = torch.tensor(rows.request, device=p.x.device)
@@ -207,8 +207,11 @@ class _Found:
         now["mask-size"] = now["mask"].flatten(1).sum(1)
         now["bare-confidence"], now["empty-loss"] = self.bare.float(), self.empty_loss.float()
         now["bound"] = now["empty-loss"] / self.recipe.sparsity
+        names: dict[str, tuple[str, ...]] = {"settled": ("no", "yes")}
         if self.sweep is not None:
+            now["fill"] = torch.tensor([float(SWEEP.index(taken)) for taken in self.fills], device=p.x.device)
             now["fill-sweep"] = self.sweep.float()
+            names["fill"] = names["fill-sweep"] = tuple(name_of_fill(kind) for kind in SWEEP)
         self._warn(now)
         del now["done"]
         extras = {name: self._placed(value) for name, value in now.items()}
@@ -220,6 +223,7 @@ class _Found:
             signed=False,
             unit=KEPT,
             extras=extras,
+            names=names,
             blank="nothing of the picture has to be kept to preserve the score"
             if self.outside is None
             else "no context has to be kept to preserve the score",

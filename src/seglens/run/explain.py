@@ -290,6 +290,7 @@ def as_explanations(
                 cost=price,
                 extras={name: _numpy(value[b, t]) for name, value in maps.extras.items()}
                 | {name: _numpy(value[t]) for name, value in pictures.items()},
+                names=maps.names,
                 provenance=provenance(network, case),
             )
         )

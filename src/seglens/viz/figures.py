@@ -69,6 +69,8 @@ def figure(explanation: Explanation, display: Display = DEFAULT) -> Figure:
     y = sheet.paragraph(MARGIN, y, "  ·  ".join(words.facts(explanation, z)), wide, TEXT)
     found = "  ·  ".join(f"{name} {value}" for name, value in words.numbers(e))
     y = sheet.paragraph(MARGIN, y, found, wide, SMALL, lines=2)
+    for name, value in words.lists(e):
+        y = sheet.paragraph(MARGIN, y, f"{name}: {value}", wide, SMALL, lines=2)
     fields = "  ·  ".join(f"{name} = {value}" for name, value in words.settings(e))
     y = sheet.paragraph(MARGIN, y, fields, wide, SMALL, lines=3, colour=QUIET)
     top = below = deepest = y

@@ -25,6 +25,7 @@ from seglens.viz.media.html import facts, hexadecimal, notes, scale_bar, scrolli
 from seglens.viz.media.store import Store, data_uri
 from seglens.viz.media.style import STYLE
 from seglens.viz.picture import Scale, colour, hatch_band, label_pictures, labels_picture, occurring, table_of
+from seglens.viz.search import search_curve
 
 _KINDS = {
     "none": None,
@@ -96,7 +97,7 @@ def _card(shown: Shown, store: Store, level: int) -> str:
     views.append(_why(shown, picture, edge, store))
     name = f'id="{store.card(e)}"'
     where = f'<p class="quiet">{escape(words.place(e, z))}</p>' if z is not None else ""
-    below = [notes(words.remarks(shown)), _facts(e), _provenance(e)]
+    below = [notes(words.remarks(shown)), _facts(e), search_curve(e), _provenance(e)]
     return (
         f"<article {name}>\n<h{level}>{escape(words.heading(e))}</h{level}>\n"
         f"<p>{escape(words.target(e))}</p>{where}\n"
@@ -238,6 +239,7 @@ def _facts(e: Explanation) -> str:
         ("region", words.extent(e) or "the whole output"),
         *words.settings(e),
         *words.numbers(e),
+        *words.lists(e),
     ]
     if e.cost is not None:
         told.append(("cost", str(e.cost)))

@@ -97,10 +97,18 @@ def facts(e: Explanation, z: int | None) -> list[str]:
 
 
 def numbers(e: Explanation) -> list[tuple[str, str]]:
-    """Names and values of the extras that are single numbers."""
-    arrays = [(name, np.asarray(value)) for name, value in e.extras.items()]
-    single = [(n, a) for n, a in arrays if a.size == 1 and a.shape != e.map.shape and a.dtype.kind in "biuf"]
-    return [(n, plain(a.item()) if a.dtype.kind in "biu" else number(float(a.item()), 4)) for n, a in single]
+    """Names and values of the extras that are single numbers; of a number that stands for something, that."""
+    return [(n, _said(v)) for n, v in e.numbers.items() if not isinstance(v, dict)]
+
+
+def lists(e: Explanation) -> list[tuple[str, str]]:
+    """Names of the extras that are lists of named numbers, and all of each in words: 'mean 0.55, blur 0.4'."""
+    named = [(n, v) for n, v in e.numbers.items() if isinstance(v, dict)]
+    return [(n, ", ".join(f"{entry} {number(value)}" for entry, value in v.items())) for n, v in named]
+
+
+def _said(value: float | str) -> str:
+    return number(value, 4) if isinstance(value, float) else plain(value)
 
 
 def place(e: Explanation, z: int | None) -> str:

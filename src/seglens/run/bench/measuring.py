@@ -134,7 +134,7 @@ def _explained(
     maps = method(network, x, Targets.of(items))
     at = list(range(len(x))), [classes.index(d) for d in digits.tolist()]
     fine = maps.values[at].abs().cpu()
-    steps = maps.extras["steps"][at].cpu() if "steps" in maps.extras else None
+    steps = maps.extras["tried"][at].cpu() if "tried" in maps.extras else None
     for name in ("mask", "cells"):
         if name in maps.extras:
             return maps.extras[name][at].abs().float().cpu(), fine, steps

@@ -42,6 +42,7 @@ grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr))}
 outline:1px solid var(--rule)}
 .seglens .ends{display:flex;justify-content:space-between;font-variant-numeric:tabular-nums;
 font-size:.8125rem}
+.seglens .search{margin:.9rem 0}.seglens .search svg{display:block;width:100%;max-width:36rem;height:auto}
 .seglens .unit{text-align:center;font-size:.8125rem;color:var(--quiet)}
 .seglens figcaption{font-size:.8125rem;margin-top:.4rem}
 .seglens .state{color:var(--ink);font-weight:600}
