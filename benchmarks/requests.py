@@ -165,7 +165,7 @@ def answers(
             found.append(dict(method(network, x, targets).extras))
             passes.append(counted.forwards + reverse * counted.reverses)
     seconds, wall = time.process_time() - seconds, time.perf_counter() - wall
-    masks, objectives, steps, settled = (
+    masks, objectives, tried, settled = (
         torch.cat([one[name].flatten(0, 1) for one in found]) for name in ("mask", "objective", "tried", "settled")
     )
     each = len(masks) == len(calls)
@@ -177,8 +177,8 @@ def answers(
         passes=sum(passes) / len(masks),
         seconds=seconds,
         wall=wall,
-        settled=int(((steps > 0) & (settled == 1)).sum()),
-        empty=int((steps == 0).sum()),
+        settled=int(((tried > 0) & (settled == 1)).sum()),
+        empty=int((tried == 0).sum()),
         median=median(passes) if each else None,
         most=max(passes) if each else None,
         mask=None if moved is None else float(moved.max()),

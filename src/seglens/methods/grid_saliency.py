@@ -53,8 +53,8 @@ class GridSaliency:
     Extras, each [B T …]: 'mask' (of the cells), 'loss' (the objective of every mask tried), 'kept-confidence' and
     'bare-confidence' (mean of f under the mask, and without anything kept; the score is that of the whole picture),
     'objective', 'empty-loss' (P0), 'bound' (P0 / λ), 'mask-size' (‖M‖₁), 'tried' (how many masks), 'settled' (1 or 0),
-    and, where the fill was left open in robust mode, 'fill-sweep' (P0 of mean, blur, black, 0.25, grey, 0.75, white) and
-    'fill' (which of these was taken, by index).
+    and, where the fill was left open in robust mode, 'fill-sweep' (P0 of mean, blur, black, 0.25, grey, 0.75, white)
+    and 'fill' (which of these was taken, by index).
     A mask worse than the empty or the full one is returned with a MaskSearchWarning.
     Cost for each image and target: at most 2 n F for n masks tried and F for the empty one, and F for the image; in
     robust mode twice the search, and 6 F for the sweep.
