@@ -43,7 +43,7 @@ def test_twins_take_the_cue_up_and_context_saliency_finds_it(tmp_path: Path) -> 
     assert grid["cbd"]["mean"] > 2 * max(grid["cbd_others"]["mean"], grid["cbd_fair"]["mean"])
     assert row(found, "random")["cbl_all"]["mean"] == pytest.approx(0.5, abs=0.15)
 
-    lines = list(csv.DictReader((tmp_path / "table.csv").open()))
+    lines = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert {(x["kind"], x["method"]) for x in lines} == {(k, m) for k in ("strong", "twin") for m in METHODS}
     cbl = next(x["cbl"] for x in lines if (x["kind"], x["digit"], x["method"]) == ("twin", "all", "grid"))
     assert float(cbl) == grid["cbl"]["mean"]
