@@ -15,7 +15,7 @@ from seglens.core.method import METHODS
 from seglens.core.targets import Targets
 from seglens.datasets.textured_digits import Bias
 from seglens.run.bench.measuring import Measures, found, measure
-from seglens.run.bench.pictures import Scenes, Sources, of_classes
+from seglens.run.bench.pictures import Scenes, Sources
 from seglens.run.bench.records import Scores
 from seglens.run.bench.roster import ENTRIES, Entry
 from seglens.run.bench.training import as_network
@@ -188,8 +188,3 @@ def test_scores_are_means_by_class_over_the_greatest_value() -> None:
     assert free.cbl == tied.cbl == pytest.approx(np.nanmean(values["cbl"][:10]))
     assert (free.pictures, free.empty) == (10, 2)
     assert np.isnan(Scores.of(m, True, None).cbl)
-
-
-def test_pictures_of_some_classes() -> None:
-    assert of_classes(4, (2, 7)) == [2, 7, 12, 17]
-    assert of_classes(12, range(10)) == list(range(12))

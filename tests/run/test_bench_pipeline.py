@@ -109,7 +109,7 @@ def test_more_pictures_need_no_new_network(workshop: Workshop, greys: Path, tmp_
     more, _ = run(tiny(greys, methods=("random", "uniform"), images=20), tmp_path / "out")
     assert len(workshop.calls) == 4
     assert more.reused == 4
-    assert more.row("strong", "uniform").pictures == 2
+    assert more.row("strong", "uniform").pictures == 10
 
 
 def test_other_textures_are_other_networks(workshop: Workshop, greys: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from seglens.core.errors import NameNotFoundError, ParameterError
 from seglens.datasets.textured_digits import Bias, Twin
-from seglens.run.bench.plan import SIZES, Use, plan_for, stream
+from seglens.run.bench.plan import SIZES, Part, Use, plan_for, stream
 from seglens.run.bench.roster import ENTRIES
 
 
@@ -28,6 +28,15 @@ def test_choosing_and_reporting_share_no_pictures(size: str) -> None:
     # What a network is tested on it has not seen.
     parts = SIZES[size].parts
     assert not {p.stream("train") for p in parts} & {p.stream("test") for p in parts}
+
+
+def test_pictures_of_a_network_show_what_is_asked_of_it() -> None:
+    assert Part(None, 0).pictures(12) == list(range(12))
+    assert Part(Twin(2, 7, 3), 0).pictures(4) == [2, 7, 12, 17]
+    biased = Part(Bias(2, 3, "weak"), 0).pictures(20)
+    assert biased == sorted(biased)
+    assert Counter(i % 10 for i in biased) == {2: 10, 0: 2, **dict.fromkeys((1, 3, 4, 5, 6, 7, 8, 9), 1)}
+    assert len(Part(Bias(0, 3, "strong"), 0).pictures(11)) == 11
 
 
 def test_the_full_size_is_the_papers() -> None:

@@ -95,12 +95,6 @@ class Scenes:
         return self.labels != self.digit[:, None, None]
 
 
-def of_classes(images: int, classes: Sequence[int]) -> list[int]:
-    """Indices of the first `images` pictures of those classes, in a data set that shows picture i as i % 10."""
-    found = [i for i in range(10 * -(-images // len(classes))) if i % 10 in classes]
-    return found[:images]
-
-
 def _digest(arrays: Sequence[NDArray[Any]]) -> str:
     found = sha256()
     for array in arrays:

@@ -21,7 +21,7 @@ from seglens.perturb import Fill
 from seglens.run.bench.clock import Clock
 from seglens.run.bench.fills import removed
 from seglens.run.bench.measuring import Measures, found, measure
-from seglens.run.bench.pictures import Scenes, Sources, of_classes
+from seglens.run.bench.pictures import Scenes, Sources
 from seglens.run.bench.plan import CHOICES, Part, Plan
 from seglens.run.bench.roster import CELLS, Entry
 from seglens.run.bench.store import Store, key_of
@@ -107,7 +107,7 @@ class Pipeline:
     def look(self, trained: Trained) -> Seen:
         """IoU with and without the bias, and which pictures can be explained."""
         part, plan = trained.part, self.plan
-        chosen = of_classes(plan.images, part.classes)
+        chosen = part.pictures(plan.images)
         own = self.sources.data(max(plan.scored, chosen[-1] + 1), part.stream("test"), part.plant, "test")
         fair = self.sources.data(plan.scored, part.stream("test"), None, "test")
         digests = [self.sources.digest(data, "test") for data in (own, fair)]
@@ -127,7 +127,7 @@ class Pipeline:
     def sweep(self, trained: Trained) -> dict[str, float]:
         """Mean P0 of each fill on a network for choosing: on pictures for choosing, of shapes for training."""
         part = trained.part
-        chosen = of_classes(self.plan.images, part.classes)
+        chosen = part.pictures(self.plan.images)
         data = self.sources.data(chosen[-1] + 1, part.stream("test"), part.plant, "train")
         key = key_of("fills", FORMAT, trained.key, self.sources.digest(data, "train"), chosen, CHOICES)
 

@@ -1,6 +1,6 @@
 """What the context-bias benchmark does: which networks it trains, on which pictures, and how many it explains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -63,10 +63,21 @@ class Part:
         """That texture, by index."""
         return None if self.plant is None else self.plant.texture
 
-    @property
-    def classes(self) -> tuple[int, ...]:
-        """Which classes its pictures are explained for: of twins the two, as nothing is planted elsewhere."""
-        return (self.plant.digit, self.plant.other) if isinstance(self.plant, Twin) else tuple(range(10))
+    def pictures(self, images: int) -> list[int]:
+        """Which pictures are explained of it, of a data set that shows picture i as i % 10: the first ones of a class.
+
+        Of an unbiased network all classes alike; of twins the two, as nothing is planted elsewhere. Of a biased one
+        half show its digit, of which CBL is measured, and half the others in turn.
+        """
+        match self.plant:
+            case Twin():
+                return _of_classes(images, (self.plant.digit, self.plant.other))
+            case Bias():
+                mine = self.plant.digit
+                others = tuple(c for c in range(10) if c != mine)
+                return sorted(_of_classes(-(-images // 2), (mine,)) + _of_classes(images // 2, others))
+            case None:
+                return _of_classes(images, tuple(range(10)))
 
     @property
     def name(self) -> str:
@@ -94,6 +105,12 @@ class Part:
         return stream(self.seed, "choose-train" if use == "train" else "choose-test")
 
 
+def _of_classes(images: int, classes: Sequence[int]) -> list[int]:
+    """Indices of the first `images` pictures of those classes, in turn."""
+    found = [i for i in range(10 * -(-images // len(classes))) if i % 10 in classes]
+    return found[:images]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The benchmark at one size.
@@ -101,7 +118,7 @@ class Plan:
     digits, textures, strengths: every combination is a biased network, for each of `seeds` seeds; beside them one
     unbiased network a seed, and for each seed and digit a network of twins, their textures in turn. choosing: twins of
     other seeds, on which the fill is chosen. recipe: of the training; its seed is the network's.
-    training: pictures to train on. images: pictures explained of each network. scored: unbiased pictures on which the
+    training: pictures to train on. images: pictures explained of each network (`Part.pictures`). scored: unbiased pictures on which the
     IoU is measured. methods: names of `ENTRIES`. mnist, texture_folder: the user's own; None for the built-in ones.
 
     Raises ParameterError for a plan that cannot be carried out, NameNotFoundError for an unknown method.
