@@ -118,8 +118,9 @@ class Plan:
     digits, textures, strengths: every combination is a biased network, for each of `seeds` seeds; beside them one
     unbiased network a seed, and for each seed and digit a network of twins, their textures in turn. choosing: twins of
     other seeds, on which the fill is chosen. recipe: of the training; its seed is the network's.
-    training: pictures to train on. images: pictures explained of each network (`Part.pictures`). scored: unbiased pictures on which the
-    IoU is measured. methods: names of `ENTRIES`. mnist, texture_folder: the user's own; None for the built-in ones.
+    training: pictures to train on. images: pictures explained of each network (`Part.pictures`). scored: unbiased
+    pictures on which the IoU is measured. methods: names of `ENTRIES`. mnist, texture_folder: the user's own; None for
+    the built-in ones.
 
     Raises ParameterError for a plan that cannot be carried out, NameNotFoundError for an unknown method.
     """
