@@ -134,7 +134,7 @@ def test_what_fails_is_said_and_the_others_are_kept(street: Path) -> None:
     [
         ([], 2, "--vary"),
         (["--vary", "noize=1"], 2, "smooth-grad has no field 'noize'. Nearest: 'noise'"),
-        (["--vary", "noise"], 2, "give values behind the field, such as noise=0.15"),
+        (["--vary", "noise"], 2, "give values behind the field, as in noise=VALUE,VALUE"),
         (["--vary", "noise=0.1,,0.2"], 2, "give values behind the field"),
         (["--vary", "noise=much"], 2, "noise takes a number, not 'much'"),
         (["--vary", "samples=1.5"], 2, "samples takes a whole number, not '1.5'"),

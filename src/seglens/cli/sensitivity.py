@@ -151,7 +151,7 @@ def _values(given: list[str], method: str) -> dict[str, list[Any]]:
         pieces = pieces[:-1] if ";" in joined and not pieces[-1] else pieces
         if not equals or not all(pieces):
             raise typer.BadParameter(
-                f"{text!r}: give values behind the field, such as {field}={fields[field].default},…",
+                f"{text!r}: give values behind the field, as in {field}=VALUE,VALUE.",
                 param_hint="--vary",
             )
         found.setdefault(field, []).extend(_read(fields[field], piece) for piece in pieces)
