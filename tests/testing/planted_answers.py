@@ -130,6 +130,18 @@ def names_another_layer(m, network, x, targets):
     return replace(honest(m, network, x, targets), layer="head")
 
 
+@rejected_by("explains: plain")
+def names_what_is_not_there(m, network, x, targets):
+    return replace(honest(m, network, x, targets), names={"fill": ("mean", "blur")})
+
+
+@rejected_by("explains: plain")
+def names_too_few(m, network, x, targets):
+    maps = honest(m, network, x, targets)
+    sweep = torch.zeros(*maps.score.shape, 3)
+    return replace(maps, extras={"sweep": sweep}, names={"sweep": ("mean", "blur")})
+
+
 @rejected_by("explains: plain", "batch")
 def explains_the_first_image_only(m, network, x, targets):
     maps = honest(m, network, x, targets)

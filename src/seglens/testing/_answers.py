@@ -294,6 +294,10 @@ def _well_formed(subject: Subject, toy: Toy, maps: Maps, warnings: Sequence[Segl
     for key, extra in maps.extras.items():
         right = tuple(extra.shape[:2]) == shape[:2] and not extra.requires_grad
         demand(right, f"{name}: extra {key!r} of {tuple(extra.shape)} is not [B T …] or holds the graph.")
+    for key, names in maps.names.items():
+        demand(key in maps.extras, f"{name}: names for {key!r}, which is no extra.")
+        tail = tuple(maps.extras[key].shape[2:])
+        demand(tail in ((), (len(names),)), f"{name}: {len(names)} names for extra {key!r} of {tail} for each map.")
     _zeros_announced(name, maps, warnings)
 
 
