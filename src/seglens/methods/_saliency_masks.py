@@ -1,5 +1,6 @@
 """What grid and context saliency share: their fields, the choice of fill and start, and what comes of a search."""
 
+import math
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from seglens.methods._mask_search import CERTAIN, Optimiser, Patience, Problem, 
 from seglens.methods._perturbed import usual_reading
 from seglens.perturb import Cells, Fill, cells_of, name_of_fill, spread
 from seglens.perturb.padding import repeated
+
+USUAL = 0.02
+"""By how much λ alone moves a cell in a step of the published settings; where it is less, settling takes longer."""
 
 KEPT = "share kept"
 """Unit of the masks."""
@@ -108,15 +112,19 @@ class Settings:
     def recipe(self) -> Recipe:
         """How masks are searched with them."""
         full = self.in_full
+        sparsity, optimiser = full.sparsity or 0.05, full.optimiser or "sgd"
+        rate, momentum = full.rate or 0.2, full.momentum or 0.0
+        slow = max(1.0, USUAL * (1 - momentum) / (sparsity * rate)) if optimiser == "sgd" else 1.0
+        gain, steps = (0.01, 12) if full.mode == "robust" else (0.06, 7)
         return Recipe(
-            sparsity=full.sparsity or 0.05,
-            optimiser=full.optimiser or "sgd",
-            rate=full.rate or 0.2,
-            momentum=full.momentum or 0.0,
+            sparsity=sparsity,
+            optimiser=optimiser,
+            rate=rate,
+            momentum=momentum,
             steps=int(full.steps or 100),
             starts=(0.5, 1.0) if full.start is None else (full.start,),
             early=full.early,
-            patience=Patience(0.01, 12) if full.mode == "robust" else Patience(0.06, 7),
+            patience=Patience(gain, math.ceil(steps * slow - 1e-9)),
             best=full.keep == "best",
             careful=full.mode == "robust",
         )

@@ -47,8 +47,8 @@ class GridSaliency:
     loss of the empty mask is below a tenth of the score for the mean colour, and another fill takes half of the score
     or more, that one is taken, with a FillWarning).
     `early`: a search ends when no cell moves by 1e-3 in five steps, or its best objective has not fallen by 1 % in
-    twelve (reference mode: 6 % in seven); and where P0 / λ, the most cells that the optimum can hold, is 0.1 or less,
-    the empty mask is returned.
+    twelve (reference mode: 6 % in seven; in more where λ alone moves a cell of sgd by less than 0.02 a step); and where
+    P0 / λ, the most cells that the optimum can hold, is 0.1 or less, the empty mask is returned.
 
     Extras, each [B T …]: 'mask' (of the cells), 'loss' (the objective of every mask tried), 'kept-confidence' and
     'bare-confidence' (mean of f under the mask, and without anything kept; the score is that of the whole picture),
