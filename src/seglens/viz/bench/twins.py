@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from seglens.viz.bench.panels import NAMES, ROW, bars
 from seglens.viz.bench.parts import Bar, Strip
 from seglens.viz.evaluation.cells import cell_colours
-from seglens.viz.media.sheet import LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet
+from seglens.viz.media.sheet import LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, wrapped
 from seglens.viz.outline import edges
 from seglens.viz.picture import colour
 
@@ -57,11 +57,15 @@ def _strip(sheet: Sheet, y: float, strip: Strip) -> float:
     """One picture and its masks, each with its name above and the cue's outline. Returns the y below."""
     cue = edges(strip.cue)
     cells = [(strip.name, colour(strip.image)), *((name, _drawn(mask)) for name, mask in strip.masks.items())]
-    head = 2 * SMALL * LINE / 72 + 0.03
+    line = _NAME * LINE / 72
+    head = 2 * line + 0.03
     for start in range(0, len(cells), _ACROSS):
         for i, (name, picture) in enumerate(cells[start : start + _ACROSS]):
             x = MARGIN + i * (_MASK + _APART)
-            sheet.paragraph(x, y, name, _MASK, _NAME, lines=2, bold=start + i == 0)
+            bold = start + i == 0
+            # A name stands right above its picture, however many lines it has.
+            short = 2 - len(wrapped(name, _NAME, _MASK, 2, bold=bold))
+            sheet.paragraph(x, y + short * line, name, _MASK, _NAME, lines=2, bold=bold)
             across, down = picture.shape[1] / strip.cue.shape[1], picture.shape[0] / strip.cue.shape[0]
             sheet.picture(x, y + head, _MASK, _MASK, picture, cue * (across, down, across, down))
         y += head + _MASK + 0.08
