@@ -10,12 +10,11 @@ from seglens.core.method import METHODS
 from seglens.core.network import Network
 from seglens.core.parameters import check_parameters
 from seglens.core.targets import Targets
-from seglens.methods._saliency_masks import (
+from seglens.methods._mask_settings import (
     CellsField,
     EarlyField,
     FillField,
     KeepField,
-    MaskState,
     ModeField,
     MomentumField,
     OptimiserField,
@@ -25,9 +24,8 @@ from seglens.methods._saliency_masks import (
     SparsityField,
     StartField,
     StepsField,
-    mask_states,
-    searched,
 )
+from seglens.methods._saliency_masks import MaskState, mask_states, searched
 
 
 @METHODS.register("grid-saliency")
