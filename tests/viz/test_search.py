@@ -41,6 +41,8 @@ def test_what_begins_far_above_is_cut_off_and_says_so(make):
 def test_without_a_search_there_is_no_curve(make, curve):
     assert search_curve(searched(make, curve)) == ""
     assert search_curve(make(extras={})) == ""
+    # Another method's loss is not that of a mask.
+    assert search_curve(make(extras={"loss": np.array([0.5, 0.4])})) == ""
 
 
 def test_an_objective_of_zero_is_drawn(make):

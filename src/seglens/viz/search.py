@@ -14,7 +14,9 @@ _HEADROOM = 2.5  # how far the axis goes beyond the empty mask
 
 def search_curve(e: Explanation) -> str:
     """An inline SVG of the extra 'loss', the objective of each mask that was tried; '' for maps without a search."""
-    curve = np.asarray(e.extras.get("loss", np.zeros(0)), np.float64)
+    if not {"loss", "empty-loss", "objective"} <= e.extras.keys():
+        return ""
+    curve = np.asarray(e.extras["loss"], np.float64)
     if curve.ndim != 1 or (tried := int(np.isfinite(curve).sum())) < 2:
         return ""
     curve = curve[:tried]
