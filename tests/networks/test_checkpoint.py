@@ -143,11 +143,11 @@ class TestConstructor:
         "maker", [Toy, make, "network_toys:Toy", "network_toys:make", f"{Path(__file__).parent}/network_toys.py:Toy"]
     )
     def test_ways_to_name_it(self, maker: Any):
-        built = construct(request(constructor=maker, arguments={"classes": 5}))
+        built = construct(request(constructor=maker, arguments={"classes": 5})).module
         assert built.head.out_channels == 5
 
     def test_described_class_is_built(self):
-        assert construct(request(constructor="network_toys:Toy", named_in=Path("a.toml"))).head.out_channels == 2
+        assert construct(request(constructor="network_toys:Toy", named_in=Path("a.toml"))).module.head.out_channels == 2
 
     @pytest.mark.parametrize(
         ("text", "why"),
@@ -164,7 +164,7 @@ class TestConstructor:
 
     def test_described_function_is_called_when_trusted(self):
         trusted = request(constructor="network_toys:make", named_in=Path("a.toml"), trust=True)
-        assert isinstance(construct(trusted), Toy)
+        assert isinstance(construct(trusted).module, Toy)
 
     @pytest.mark.parametrize(
         ("maker", "said"),

@@ -150,10 +150,9 @@ class TestRefused:
             (b"", "a.pth is empty (0 bytes)"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a git-LFS pointer, not the weights"),
             (b"\n<!DOCTYPE html><html>", "a.pth is a web page, not weights"),
-            (b"\x89HDF\r\n\x1a\n", "is an HDF5 file, as Keras writes it"),
             (b"\x1f\x8b123", "is a gzip archive: unpack it first"),
             (b"hello world", "is a text file, not weights; it begins: 'hello world'"),
-            (b"\x00\x01\x02\x03" * 9, "is no file that torch or safetensors wrote"),
+            (b"\x00\x01\x02\x03" * 9, "is no file that torch, safetensors, Keras or ONNX wrote"),
             (b"PK\x03\x04" + b"0" * 90, "a.pth is damaged or cut short"),
             (b"\x80\x02garbage", "a.pth is "),
         ],
@@ -167,7 +166,7 @@ class TestRefused:
     def test_foreign_archive(self, tmp_path: Path):
         with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
             archive.writestr("notes.txt", "x")
-        with pytest.raises(NetworkError, match=r"but none that torch writes; it holds: notes\.txt"):
+        with pytest.raises(NetworkError, match=r"but none that torch or Keras writes; it holds: notes\.txt"):
             load(tmp_path / "a.pt")
 
     def test_places(self, tmp_path: Path):

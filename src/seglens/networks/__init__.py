@@ -7,13 +7,15 @@ from seglens.networks.description import (
     write_description,
 )
 from seglens.networks.load import BUILTIN, load
-from seglens.networks.loaded import LOADERS, Loaded, Request
+from seglens.networks.loaded import ADAPTERS, LOADERS, ZOOS, Loaded, Request
 from seglens.networks.module import from_module
 from seglens.networks.probe import describe
 
 __all__ = [
+    "ADAPTERS",
     "BUILTIN",
     "LOADERS",
+    "ZOOS",
     "Description",
     "Loaded",
     "Request",

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from seglens.core.errors import GuessWarning, NetworkError, UnsafeFileError, suggest
-from seglens.networks.loaded import LOADERS, Loaded, Request
+from seglens.networks.loaded import LOADERS, ZOOS, Loaded, Request, zoo_name
 from seglens.networks.pickles import damaged, load_tensors
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
@@ -39,7 +40,7 @@ def load_safetensors(path: Path, request: Request) -> Loaded:
         state: Mapping[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as failed:
         raise damaged(path.name, failed) from failed
-    return Loaded(into(_built(path, request), state, path.name))
+    return _filled(_built(path, request), state, path.name)
 
 
 @LOADERS.register("pth")
@@ -61,7 +62,7 @@ def load_checkpoint(path: Path, request: Request) -> Loaded:
             return Loaded(found)
     else:
         found = load_tensors(path, path.name, _WAY_ROUND)
-    return Loaded(into(_built(path, request), found, path.name))
+    return _filled(_built(path, request), found, path.name)
 
 
 def into(module: nn.Module, checkpoint: object, name: str) -> nn.Module:
@@ -95,8 +96,12 @@ def into(module: nn.Module, checkpoint: object, name: str) -> nn.Module:
     return module
 
 
-def construct(request: Request) -> nn.Module:
-    """The module that `request.constructor` builds.
+def _filled(built: Loaded, checkpoint: object, name: str) -> Loaded:
+    return replace(built, module=into(built.module, checkpoint, name))
+
+
+def construct(request: Request) -> Loaded:
+    """What `request.constructor` builds; a model of a zoo with what the zoo knows of it, its weights still random.
 
     A constructor named by text is imported, which runs the code of that package: the caller named
     it. One that only a description names may have come with the file, so it must be a module class
@@ -104,6 +109,8 @@ def construct(request: Request) -> nn.Module:
     NetworkError, UnsafeFileError.
     """
     maker, shown = request.constructor, request.constructor
+    if (named := zoo_name(maker)) is not None:
+        return ZOOS[named[0]](named[1], request.arguments, False)
     if isinstance(maker, str):
         if request.named_in is not None and not request.trust and _is_file(maker):
             raise _not_trusted(request, "is a file")
@@ -126,10 +133,10 @@ def construct(request: Request) -> nn.Module:
         ) from failed
     if not isinstance(built, nn.Module):
         raise NetworkError(f"the constructor {shown!r} gave a {type(built).__name__}, not a torch.nn.Module.")
-    return built
+    return Loaded(built)
 
 
-def _built(path: Path, request: Request) -> nn.Module:
+def _built(path: Path, request: Request) -> Loaded:
     if request.constructor is None:
         raise NetworkError(
             f"{path.name} holds weights, not a network: which module do they belong to?\n"

@@ -213,7 +213,7 @@ _KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
     "link": _one_of("softmax", "sigmoid", "none"),
     "output": ((lambda v: _is_text(v) or _is_whole(v)), "a text or a whole number"),
     "default_layer": _TEXT,
-    "constructor": (_is_constructor, "a text 'package.module:Class'"),
+    "constructor": (_is_constructor, "a text 'package.module:Class' or 'zoo:name'"),
     "constructor_arguments": (_is_table, "a table"),
     "input": (_is_table, "a table"),
 }

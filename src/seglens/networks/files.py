@@ -1,18 +1,18 @@
 """What a file is, told by its content: its suffix may say anything."""
 
+import json
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from seglens.core.errors import NetworkError
 from seglens.networks.pickles import damaged
 
-Kind = Literal["exported", "scripted", "pickle", "safetensors", "unknown"]
+Kind = Literal["exported", "scripted", "pickle", "safetensors", "keras", "hdf5", "onnx", "unknown"]
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 _FOREIGN = (
-    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes it"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
     (b"BZh", "a bzip2 archive: unpack it first"),
     (b"\xfd7zXZ", "an xz archive: unpack it first"),
@@ -47,11 +47,17 @@ def kind_of(path: Path) -> Kind:
         )
     for magic, what in _FOREIGN:
         if head.startswith(magic):
-            raise NetworkError(f"{path.name} is {what}; expected .pt2, TorchScript, .safetensors or a state dict.")
+            raise NetworkError(
+                f"{path.name} is {what}; expected .pt2, TorchScript, .safetensors, a state dict, .onnx or .keras."
+            )
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_archive(path)
     if _is_safetensors(head):
         return "safetensors"
+    if head.startswith(b"\x89HDF\r\n"):
+        return "hdf5"
+    if _is_onnx(head):
+        return "onnx"
     if head.startswith(b"\x80") and head[1:2] <= b"\x05":
         return "pickle"
     if _is_text(head):
@@ -74,9 +80,11 @@ def _kind_of_archive(path: Path) -> Kind:
         return "scripted"
     if "data.pkl" in last:
         return "pickle"
+    if "config.json" in names and "metadata.json" in names:
+        return "keras"
     held = ", ".join(sorted(names)[:5])
     raise NetworkError(
-        f"{path.name} is a zip archive, but none that torch writes; it holds: {held}.\n"
+        f"{path.name} is a zip archive, but none that torch or Keras writes; it holds: {held}.\n"
         "  Unpack it if the network lies inside."
     )
 
@@ -84,6 +92,38 @@ def _kind_of_archive(path: Path) -> Kind:
 def _is_safetensors(head: bytes) -> bool:
     size = int.from_bytes(head[:8], "little")
     return len(head) > 8 and head[8:9] == b"{" and 2 <= size < 2**32
+
+
+def _is_onnx(head: bytes) -> bool:
+    """A protocol buffer whose first field is a small number, the version of the ONNX format, as all exporters write."""
+    return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 64 and head[2] & 7 == 2 and head[2] >> 3 <= 25
+
+
+def kind_of_folder(path: Path) -> str | None:
+    """The library that saved a network in this folder, told by what lies in it: a name of LOADERS, or None.
+
+    Raises NetworkError for a SavedModel of TensorFlow, and for a config.json that is none.
+    """
+    if (path / "saved_model.pb").is_file():
+        raise NetworkError(
+            f"{str(path)!r} is a SavedModel of TensorFlow, a graph that only TensorFlow runs.\n"
+            "  Save the model with model.save('NAME.keras') there, or convert it with tf2onnx, and load that."
+        )
+    config = path / "config.json"
+    if not config.is_file():
+        return None
+    try:
+        found: object = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as failed:
+        raise damaged(f"{path.name}/config.json", failed) from failed
+    if not isinstance(found, dict):
+        raise damaged(f"{path.name}/config.json", ValueError("it holds no table of keys"))
+    keys = set(cast("dict[str, object]", found))
+    if keys & {"architectures", "model_type", "transformers_version"}:
+        return "transformers"
+    if "encoder_name" in keys or "_model_class" in keys:
+        return "smp"
+    return "timm" if {"architecture", "pretrained_cfg"} <= keys else None
 
 
 def _is_text(head: bytes) -> bool:

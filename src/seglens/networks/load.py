@@ -15,66 +15,77 @@ from seglens.core.convention import Convention
 from seglens.core.errors import GuessWarning, NameNotFoundError, NetworkError, suggest
 from seglens.core.network import Network
 from seglens.networks.description import Description, description_beside, read_description
-from seglens.networks.files import Kind, kind_of
-from seglens.networks.loaded import LOADERS, Constructor, Loaded, Request
+from seglens.networks.files import Kind, kind_of, kind_of_folder
+from seglens.networks.loaded import ADAPTERS, LOADERS, ZOOS, Constructor, Loaded, Request, zoo_name
 from seglens.networks.module import first_channels, from_module
 
 BUILTIN = ("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier", "streets-vgg")
 """Names of the networks that ship."""
 
-# Modules that register the loaders of LOADERS, imported when a file is first opened.
 _LOADER_OF: dict[Kind, str] = {
     "exported": "pt2",
     "scripted": "ts",
     "pickle": "pth",
     "safetensors": "safetensors",
+    "keras": "keras",
+    "hdf5": "h5",
+    "onnx": "onnx",
 }
-_AMBIGUOUS = ("pt", "pth", "ckpt", "bin", "pt2", "ts", "safetensors")
+_AMBIGUOUS = ("pt", "pth", "ckpt", "bin", "pt2", "ts", "safetensors", "keras", "h5", "hdf5", "onnx")
 
 
 def load(
-    source: str | os.PathLike[str] | nn.Module | Network,
+    source: object,
     *,
     trust: bool = False,
     constructor: Constructor | None = None,
+    arguments: Mapping[str, Any] | None = None,
     classes: ClassTable | Iterable[str] | None = None,
     convention: Convention | Mapping[str, Any] | None = None,
+    download: bool = False,
     device: str | torch.device | None = None,
     **fields: Any,
 ) -> Network:
-    """A network from a module, a file, or the name of one that ships.
+    """A network from a module, a file, a folder, or a name.
 
-    source: a torch module; a Network (its fields can be changed here); 'streets-unet' and the
-    others of BUILTIN; a file of torch.export (.pt2), TorchScript (.pt, .ts), safetensors or a state
-    dict (.pt, .pth, .ckpt), which is opened as what it holds, whatever its suffix. A description of
-    the same stem beside the file (unet.toml beside unet.pt2) tells classes, output and input; what
-    is given here goes before it. Where neither tells the input convention, it is guessed, which a
+    source: a torch module, also one of Keras (on its torch backend) or transformers; an ONNX model; a Network (its
+    fields can be changed here); 'streets-unet' and the others of BUILTIN; a file of torch.export (.pt2), TorchScript
+    (.pt, .ts), safetensors, a state dict (.pt, .pth, .ckpt), Keras (.keras, .h5) or ONNX (.onnx), which is opened as
+    what it holds, whatever its suffix; a folder of transformers' save_pretrained; a model of a zoo by name
+    ('timm:resnet18', 'smp:Unet', 'torchvision:deeplabv3_resnet50', 'monai:UNet'), with `download=True`. A description
+    of the same stem beside the file (unet.toml beside unet.pt2) tells classes, output and input; what is given here
+    goes before it, and it before what the file tells. Where none tells the input convention, it is guessed, which a
     GuessWarning says.
-    trust: whether code inside the file may run. constructor: what builds the module of mere
-    weights: a callable, or 'package.module:Class', whose package is imported. fields: further ones
-    of `Network`.
+    trust: whether code inside the file may run. constructor, arguments: what builds the module of mere weights: a
+    callable, 'package.module:Class', whose package is imported, or a zoo's name. download: whether a zoo may fetch the
+    weights that it offers. fields: further ones of `Network`.
 
     Raises NetworkError: no such file (with the nearest names), damaged, of another kind, weights
     that do not fit; UnsafeFileError: it could run code, and is not trusted; ParameterError: an
-    unknown field.
+    unknown field; MissingExtraError: its library is not installed.
     """
     given: dict[str, Any] = {**fields, "classes": classes, "convention": convention}
     given = {k: v for k, v in given.items() if v is not None}
     if isinstance(source, Network):
         network = _changed(source, given)
+    elif isinstance(source, str | os.PathLike):
+        if isinstance(source, str) and source in BUILTIN and not Path(source).is_file():
+            network = _builtin(source, given)
+        elif (named := zoo_name(source)) is not None and not Path(source).is_file():
+            network = _from_zoo(*named, arguments or {}, download, given)
+        else:
+            network = _from_file(_existing(source), trust, constructor, arguments, given)
+    elif (adapted := _adapted(source)) is not None:
+        network = _told(adapted, Description(), given, type(source).__name__, "convention=…")
     elif isinstance(source, nn.Module):
         network = from_module(source, **given)
         if convention is None:
             _warn_of_guess(network.name, network.convention, "convention=…")
-    elif isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        if isinstance(source, str) and source in BUILTIN and not Path(source).is_file():
-            network = _builtin(source, given)
-        else:
-            network = _from_file(_existing(source), trust, constructor, given)
     else:
         raise NetworkError(
             f"a network is a torch module, a path or a name, not a {type(source).__name__}.\n"
-            f"  Names: {', '.join(BUILTIN)}."
+            f"  Names: {', '.join(BUILTIN)}.\n"
+            f"  Objects of other libraries are taken from: {', '.join(ADAPTERS)}."
         )
     if device is not None:
         network.module.to(device)
@@ -94,25 +105,62 @@ def _builtin(name: str, given: dict[str, Any]) -> Network:
     return _assembled(Loaded(module), read_description(path), {"name": name, "source": name, **given})
 
 
-def _from_file(path: Path, trust: bool, constructor: Constructor | None, given: dict[str, Any]) -> Network:
+def _adapted(source: object) -> Loaded | None:
+    """The network in an object of another library, by the packages of its classes; None where none speaks up."""
+    packages = dict.fromkeys(c.__module__.partition(".")[0] for c in type(source).__mro__)
+    for package in packages:
+        if package in ADAPTERS and (loaded := ADAPTERS[package](source)) is not None:
+            return loaded
+    return None
+
+
+def _from_zoo(zoo: str, name: str, arguments: Mapping[str, Any], download: bool, given: dict[str, Any]) -> Network:
+    source = f"{zoo}:{name}"
+    if not download:
+        raise NetworkError(
+            f"{source} names a model without its weights, and nothing is downloaded unasked.\n"
+            f"  Your own weights: load('WEIGHTS.pth', constructor={source!r}). Those that {zoo} offers: download=True."
+        )
+    loaded = ZOOS[zoo](name, arguments, download)
+    return _told(loaded, Description(), {"source": source, **given}, name, "convention=…")
+
+
+def _from_file(
+    path: Path,
+    trust: bool,
+    constructor: Constructor | None,
+    arguments: Mapping[str, Any] | None,
+    given: dict[str, Any],
+) -> Network:
     beside = description_beside(path)
     description = read_description(beside) if beside is not None else Description()
     request = Request(
         trust=trust,
         constructor=constructor or description.constructor,
-        arguments=description.constructor_arguments,
+        arguments=description.constructor_arguments if arguments is None else arguments,
         named_in=None if constructor is not None else beside,
     )
     loaded = _loader(path)(path, request)
-    network = _assembled(loaded, description, {"source": str(path), **given}, path.stem)
-    if description.input is None and "convention" not in given:
-        _warn_of_guess(path.name, network.convention, f"{path.with_suffix('.toml').name} beside it")
+    where = f"{path.with_suffix('.toml').name} beside it"
+    return _told(loaded, description, {"source": str(path), **given}, path.stem, where)
+
+
+def _told(loaded: Loaded, description: Description, given: dict[str, Any], name: str, where: str) -> Network:
+    """The network, and warnings of what was not told."""
+    network = _assembled(loaded, description, given, name)
+    for note in loaded.notes:
+        warnings.warn(note, GuessWarning, stacklevel=4)
+    if description.input is None and "convention" not in given and "mean" not in loaded.convention:
+        _warn_of_guess(name or network.name, network.convention, where)
     return network
 
 
 def _loader(path: Path) -> Any:
     for module in ("exported", "scripted", "checkpoint"):
         import_module(f"seglens.networks.{module}")
+    if path.is_dir():
+        # `_existing` lets no other folder through.
+        return LOADERS[kind_of_folder(path) or ""]
     suffix = path.suffix.lower().removeprefix(".")
     if suffix in ("toml", "json"):
         raise NetworkError(f"{path.name} is a description, not a network.\n  Give the file beside it.")
@@ -128,9 +176,9 @@ def _loader(path: Path) -> Any:
     kind = kind_of(path)
     if kind == "unknown":
         raise NetworkError(
-            f"{path.name} is no file that torch or safetensors wrote, or its beginning is "
+            f"{path.name} is no file that torch, safetensors, Keras or ONNX wrote, or its beginning is "
             "damaged.\n"
-            "  Expected an exported program (.pt2), TorchScript, .safetensors, or a state dict."
+            "  Expected an exported program (.pt2), TorchScript, .safetensors, a state dict, .keras or .onnx."
         )
     return LOADERS[_LOADER_OF[kind]]
 
@@ -141,12 +189,15 @@ def _assembled(loaded: Loaded, description: Description, given: dict[str, Any], 
     if "channels" not in settled and (channels := first_channels(loaded.module)) is not None:
         settled["channels"] = channels
     fields: dict[str, Any] = {"name": name, "batch": loaded.batch, "convention": description.convention(settled)}
+    fields.update(loaded.fields)
     fields.update(description.fields())
     return from_module(loaded.module, **{**fields, **given})
 
 
 def _existing(source: str | os.PathLike[str]) -> Path:
     path = Path(source).expanduser()
+    if path.is_dir() and kind_of_folder(path) is not None:
+        return path
     if path.is_dir():
         files = sorted(p.name for p in path.iterdir() if p.suffix.lower().lstrip(".") in _AMBIGUOUS)
         inside = f"  In it: {', '.join(files[:6])}." if files else "  No network's file lies in it."

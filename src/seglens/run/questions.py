@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seglens.core.batches import rows_at_once
 from seglens.core.capture import capture
@@ -25,8 +25,8 @@ from seglens.networks import load
 Asked = Target | Channel | str | int | Iterable[Target | Channel | str | int] | None
 
 
-NetworkSource = str | os.PathLike[str] | nn.Module | Network
-"""A file, a built-in network's name, a module in memory, or a network that is loaded already."""
+NetworkSource = object
+"""A file, a folder, a name, a module or another library's object in memory, or a network that is loaded already."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
