@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -386,14 +385,14 @@ def test_one_channel_and_independent_labels():
     assert found.after.shares.tolist() == [0, 0, 1]
 
 
-def test_a_volume(monkeypatch):
-    # Which dimension is depth, an array does not tell.
-    monkeypatch.setattr("seglens.run.questions.read_image", partial(sl.read_image, axes="DHW"))
+def test_a_volume():
     size = (5, 10, 12)
     volume = np.full(size, 20, np.uint8)
     box, cue = (slice(1, 4), slice(2, 6), slice(2, 6)), (slice(1, 4), slice(2, 6), slice(8, 11))
     volume[box], volume[cue] = 255, 128
+    # Which dimension is depth, an array does not tell, nor a network without a convolution.
     net = toy(Cued(cue=cue))
+    net = net.with_(convention=replace(net.convention, axes="DHW"))
     target = sl.Target("rider", sl.mask(inside(*box, size=size)))
     salient = inside(*cue, size=size)
     found = verify(net, volume, giving(salient), target, share=36 / (600 - 48), fill="black", controls=4)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from seglens.core.arrays import Axes
 from seglens.core.errors import ImageError, ParameterError, suggest
 from seglens.core.frame import Frame, resize
 from seglens.core.parameters import Bounds, check_parameters
@@ -25,6 +26,8 @@ class Convention:
     divisor: both sides are to be multiples of it. size: (H, W) that the network was made for.
     fit: 'pad' repeats the last row and column up to the divisor (after resizing to `size`, where given);
     'resize' scales to the nearest multiple.
+    axes, window, bands: how arrays and medical volumes are read, as `seglens.read_image` says: what their dimensions
+    are, which numbers are black and white, and which channels are displayed.
     """
 
     channels: Annotated[int | None, Bounds(ge=1)] = 3
@@ -36,9 +39,12 @@ class Convention:
     divisor: Annotated[int, Bounds(ge=1)] = 1
     size: tuple[int, ...] | None = None
     fit: Literal["pad", "resize"] = "pad"
+    axes: Axes | None = None
+    window: tuple[float, float] | None = None
+    bands: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("range", "mean", "std", "size"):
+        for name in ("range", "mean", "std", "size", "window", "bands"):
             value = getattr(self, name)
             if isinstance(value, int | float):
                 value = (value,)
@@ -54,6 +60,12 @@ class Convention:
             raise ParameterError(f"Convention.std is to be > 0, not {self.std}.")
         if len(self.range) != 2 or self.range[0] >= self.range[1]:
             raise ParameterError(f"Convention.range is (value of black, value of white), not {self.range}.")
+        if self.window is not None and (len(self.window) != 2 or self.window[0] >= self.window[1]):
+            raise ParameterError(f"Convention.window is (black, white), black below white, not {self.window}.")
+        if self.bands is not None and (len(self.bands) not in (1, 3) or min(self.bands) < 0):
+            raise ParameterError(
+                f"Convention.bands is (red, green, blue), or one channel in grey, from 0, not {self.bands}."
+            )
         check_parameters(self)
 
     def frame(self, original: tuple[int, ...]) -> Frame:

@@ -44,6 +44,7 @@ class Explanation:
     'log-probabilities'. unit: of the map.
     signed: whether negative values of the map mean 'speaks against' (else the map is never negative).
     classes: the class table. network: its name. notes: warnings raised on the way. cost: None unless asked for.
+    affine: float64 [4 4], from a voxel's indices to millimetres, of a volume that came as NIfTI; else None.
     extras: further results by name (curves, gaps, weights), arrays. names: what the numbers of an extra stand for: the
     entries of a list, or the choices of which a single number is the index. provenance: versions, device, file names.
     """
@@ -67,6 +68,7 @@ class Explanation:
     classes: ClassTable | None = None
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
+    affine: NDArray[np.float64] | None = None
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -184,7 +186,7 @@ def _in_notebook(explanations: Sequence[Explanation]) -> str | None:
         return None
 
 
-_ARRAYS = ("map", "image", "region", "prediction", "truth")
+_ARRAYS = ("map", "image", "region", "prediction", "truth", "affine")
 _PLAIN = ("method", "target", "score", "of", "unit", "network", "layer", "channel", "signed")
 
 

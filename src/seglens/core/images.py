@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 from struct import error as StructError
-from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,10 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence
 from torch import Tensor
 
+from seglens.core.arrays import Axes, axes_of, channels_first, displayed, scaled, windowed
 from seglens.core.errors import ImageError, suggest
-
-Axes = Literal["HW", "HWC", "CHW", "DHW", "CDHW", "DHWC"]
-"""What the dimensions of an array are: height, width, channels, depth."""
+from seglens.core.nifti import is_nifti, read_nifti
 
 Source = str | os.PathLike[str] | Image.Image | NDArray[np.generic] | Tensor
 
@@ -38,15 +36,17 @@ class Picture:
 
     pixels: float32 [C *space], 0 black to 1 white of the file's own depth; RGB, grey, or an array's
     own channels.
-    display: uint8 [H W 3] or [H W], a volume as [D H W]: what a viewer shows.
+    display: uint8 [H W 3] or [H W], a volume as [D H W] (or [D H W 3]): what a viewer shows.
     name: the file's name, or what else the image came from.
     notes: what was changed on the way in, one sentence each.
+    affine: float64 [4 4], from a voxel's indices to millimetres, of a NIfTI file; None otherwise.
     """
 
     pixels: Tensor
     display: NDArray[np.uint8]
     name: str
     notes: tuple[str, ...] = ()
+    affine: NDArray[np.float64] | None = None
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -54,42 +54,64 @@ class Picture:
         return tuple(self.pixels.shape[1:])
 
 
-def read_image(source: Source, *, axes: Axes | None = None) -> Picture:
-    """The picture in a file (any that Pillow reads, .npy, .npz), a PIL image, an array or a tensor.
+def read_image(
+    source: Source,
+    *,
+    axes: Axes | None = None,
+    dims: int = 2,
+    channels: int | None = None,
+    window: tuple[float, float] | None = None,
+    bands: tuple[int, ...] | None = None,
+) -> Picture:
+    """The picture in a file (any that Pillow reads, .npy, .npz, NIfTI), a PIL image, an array or a tensor.
 
     Scale: 8-bit by 255, 16-bit by 65535, booleans and 1-bit to 0 and 1; floats are taken as they
     are and lie in 0..1. 32-bit whole numbers are taken as 16-bit data in a wider type. Palette,
     CMYK and other colour spaces become RGB. Alpha is dropped where it is opaque, else the picture
     is laid over white; an EXIF orientation is applied; of several frames the first is taken, or all
-    as a volume with axes='DHW'. Each of these is noted.
+    as a volume with axes='DHW' or dims=3. Each of these is noted.
 
     axes: what an array's dimensions are, where its shape does not tell: [H W], [H W C] with one to
     four channels, [C H W] with one, three or four channels. A tensor of three dimensions is [C H
     W]. Channels of arrays are kept as they are: four are four channels, not colour and alpha.
+    dims, channels: dimensions of space (3 for volumes), and how many channels are expected; they tell
+    an array's dimensions too. A NIfTI file is [D H W] or [D H W C] in its own order of axes.
+    window: (black, white) in the numbers of an array or a NIfTI file, which are cut there; it stands
+    for the scale above. bands: of more than one channel those to display, see `Picture.display`:
+    one, or three as red, green and blue, from 0.
 
     Raises ImageError for what cannot be read whole, holds no pixels, NaN, or values whose scale is
-    unknown.
+    unknown; MissingExtraError for a NIfTI file without nibabel.
     """
     notes: list[str] = []
     name = name_of(source)
+    affine = None
+
+    def from_array(array: NDArray[np.generic], axes: Axes | None, tensor: bool = False) -> NDArray[np.float32]:
+        array = channels_first(array, name, axes or axes_of(array.shape, dims, channels, tensor))
+        return scaled(array, name) if window is None else windowed(array, name, window, notes)
+
+    stack: Axes | None = "DHW" if axes is None and dims == 3 else axes
     if isinstance(source, Image.Image):
         # A PIL image may be an opened file that is damaged further on.
         with broken_becomes_error(name, notes):
-            pixels = _from_pil(source, name, axes, notes)
+            pixels = _from_pil(source, name, stack, notes)
     elif isinstance(source, str | os.PathLike):
         path = existing_file(source)
-        if path.suffix.lower() in ARRAY_SUFFIXES:
-            pixels = _scaled(_channels_first(load_array(path), name, axes), name)
+        if is_nifti(path):
+            array, affine = read_nifti(path)
+            pixels = from_array(array, axes or ("DHWC" if array.ndim == 4 else "DHW"))
+        elif path.suffix.lower() in ARRAY_SUFFIXES:
+            pixels = from_array(load_array(path), axes)
         else:
             with open_image(path, notes) as image:
-                pixels = _from_pil(image, name, axes, notes)
+                pixels = _from_pil(image, name, stack, notes)
     else:
-        array, axes = _plain_array(source, axes)
-        pixels = _scaled(_channels_first(array, name, axes), name)
+        pixels = from_array(_plain_array(source), axes, isinstance(source, Tensor))
     if pixels.size == 0:
         raise ImageError(f"{name} holds no pixels: its size is {_times(pixels.shape[1:])}.")
     values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
-    return Picture(values, _display(pixels, notes), name, tuple(notes))
+    return Picture(values, displayed(pixels, name, bands, notes), name, tuple(notes), affine)
 
 
 def expand_paths(patterns: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -155,6 +177,14 @@ def name_of(source: Source) -> str:
     kind = "tensor" if isinstance(source, Tensor) else "array"
     shape: tuple[int, ...] | None = getattr(source, "shape", None)
     return type(source).__name__ if shape is None else f"{kind} {_times(tuple(shape))}"
+
+
+def is_array(source: Source) -> bool:
+    """Whether it comes as numbers whose dimensions and scale are to be told: an array, a tensor, or a file of one."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return is_nifti(path) or path.suffix.lower() in ARRAY_SUFFIXES
+    return isinstance(source, np.ndarray | Tensor)
 
 
 def load_array(path: Path) -> NDArray[np.generic]:
@@ -279,7 +309,7 @@ def _frame(image: Image.Image, name: str, notes: list[str]) -> NDArray[np.float3
     array = to_integers(image)
     if image.mode == "I":
         array = _narrowed(array, name, notes)
-    return _scaled(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), name)
+    return scaled(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), name)
 
 
 def _without_alpha(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -304,83 +334,18 @@ def _narrowed(array: NDArray[np.generic], name: str, notes: list[str]) -> NDArra
     return array.astype(np.uint16)
 
 
-def _plain_array(source: object, axes: Axes | None) -> tuple[NDArray[np.generic], Axes | None]:
+def _plain_array(source: object) -> NDArray[np.generic]:
     if isinstance(source, Tensor):
         tensor = source.detach().cpu()
-        tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-        return tensor.numpy(), axes or ("CHW" if tensor.ndim == 3 else None)
+        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
     if isinstance(source, np.ndarray):
-        return source, axes
+        return source
     raise ImageError(f"an image is a path, a PIL image, a numpy array or a tensor, not a {type(source).__name__}.")
-
-
-def _channels_first(array: NDArray[np.generic], name: str, axes: Axes | None) -> NDArray[np.generic]:
-    """Any layout to [C *space]."""
-    shape = array.shape
-    if axes is None and array.ndim == 2:
-        axes = "HW"
-    elif axes is None and array.ndim == 3:
-        last, first = shape[2] in (1, 2, 3, 4), shape[0] in (1, 3, 4)
-        axes = "HWC" if last and not first else "CHW" if first and not last else None
-    if axes is None or len(axes) != array.ndim:
-        said = f"with axes={axes!r}" if axes else "without axes"
-        hint = "\n  Of a batch [B C H W] give one image: x[0]." if array.ndim == 4 else ""
-        raise ImageError(
-            f"{name} {said} cannot be told apart: which of its dimensions is which?\n"
-            f"  Say so: axes='HW', 'HWC', 'CHW', 'DHW' (a volume), 'CDHW' or 'DHWC'.{hint}"
-        )
-    if "C" not in axes:
-        return array[None]
-    return array if axes[0] == "C" else np.moveaxis(array, -1, 0)
-
-
-def _scaled(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
-    """Values of a known type to float32 in 0..1. Raises ImageError: unknown white, or NaN."""
-    if array.dtype == np.bool_:
-        return array.astype(np.float32)
-    if array.dtype == np.uint8 or array.dtype == np.uint16:
-        return array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 65535)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ImageError(
-            f"{name} holds {array.dtype} values; what is white is unknown.\n"
-            "  Give uint8 (255 is white), uint16 (65535 is white), bool, or floats in 0..1."
-        )
-    floats = array.astype(np.float32)
-    bad = int((~np.isfinite(floats)).sum())
-    if bad:
-        raise ImageError(f"{name} holds NaN or infinity in {bad} of {floats.size} values: repair or mask them first.")
-    if floats.size and (floats.min() < 0 or floats.max() > 1):
-        lo, hi = float(floats.min()), float(floats.max())
-        divide = 255 if hi <= 255 else 65535
-        advice = (
-            f"Divide by {divide}"
-            if lo >= 0
-            else "It looks normalised: undo that (times std, plus mean), and state mean and std in the description"
-        )
-        raise ImageError(
-            f"{name} holds floats from {lo:.4g} to {hi:.4g}; expected 0 (black) to 1 (white).\n  {advice}."
-        )
-    return floats
-
-
-def _display(pixels: NDArray[np.float32], notes: list[str]) -> NDArray[np.uint8]:
-    shown = np.rint(pixels * 255).astype(np.uint8)
-    channels = shown.shape[0]
-    if channels == 1:
-        return shown[0]
-    if shown.ndim == 4:
-        return np.rint(pixels.mean(0) * 255).astype(np.uint8)
-    if channels == 2:
-        notes.append("Of its two channels the first is shown.")
-        return shown[0]
-    if channels > 3:
-        notes.append(f"Of its {channels} channels the first three are shown, as red, green and blue.")
-    return np.ascontiguousarray(shown[:3].transpose(1, 2, 0))
 
 
 def _is_image(path: Path) -> bool:
     known = {*Image.registered_extensions(), *ARRAY_SUFFIXES}
-    return path.is_file() and not path.name.startswith(".") and path.suffix.lower() in known
+    return path.is_file() and not path.name.startswith(".") and (path.suffix.lower() in known or is_nifti(path))
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -23,6 +23,7 @@ from seglens.core.images import (
     to_integers,
     upright,
 )
+from seglens.core.nifti import is_nifti, read_nifti
 
 
 def read_labels(source: Source, classes: ClassTable | None = None, ignore: int | None = 255) -> Tensor:
@@ -108,6 +109,8 @@ def _stored(source: Source, name: str, what: str) -> NDArray[np.generic]:
     if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ImageError(f"{what} is a path, a PIL image, a numpy array or a tensor, not a {type(source).__name__}.")
     path = existing_file(source)
+    if is_nifti(path):
+        return read_nifti(path)[0]
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return load_array(path)
     with open_image(path, notes) as image:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from seglens.core.classes import ClassTable
 from seglens.core.convention import Convention
 from seglens.core.errors import (
+    ImageError,
     LayerNotFoundError,
     NetworkError,
     NonFiniteError,
@@ -19,10 +20,13 @@ from seglens.core.errors import (
     suggest,
 )
 from seglens.core.frame import resize
+from seglens.core.images import Picture, Source, is_array, read_image
 
 Of = Literal["logits", "probabilities", "log-probabilities"]
 OFS: tuple[Of, ...] = ("logits", "probabilities", "log-probabilities")
 """What a score can be read off: before the link, after it, and its logarithm."""
+
+_KIND = {1: "a line [W]", 2: "an image [H W]", 3: "a volume [D H W]"}
 
 USUAL_OUTPUTS = ("out", "logits", "output", "pred", "prediction", "masks", "main")
 """Keys and attributes under which networks return their scores, in the order in which they are tried."""
@@ -78,6 +82,40 @@ class Network:
         """Floating type of the module's parameters; float32 for a module that has none."""
         floating = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         return next(floating, torch.float32)
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of space of its input: 2 for images, 3 for volumes.
+
+        As the convention says (axes, size), else the first weight of a convolution; 2 for a network without.
+        """
+        convention = self.convention
+        if convention.axes is not None:
+            return len(convention.axes.replace("C", ""))
+        if convention.size is not None:
+            return len(convention.size)
+        kernel = next((p for n, p in self.module.named_parameters() if n.endswith("weight") and p.ndim in (4, 5)), None)
+        return 2 if kernel is None else kernel.ndim - 2
+
+    def read(self, source: Source) -> Picture:
+        """The picture in `source`, read as the convention says. Raises what `read_image` does, and ImageError for an
+        image where the network takes volumes, or the reverse."""
+        convention = self.convention
+        picture = read_image(
+            source,
+            axes=convention.axes if is_array(source) else None,
+            dims=self.dims,
+            channels=convention.channels,
+            window=convention.window,
+            bands=convention.bands,
+        )
+        if len(picture.size) != self.dims:
+            raise ImageError(
+                f"{picture.name} is {_KIND[len(picture.size)]}, {self.name} takes {_KIND[self.dims]}.\n"
+                "  Volumes come as .npy, NIfTI, a stack of one TIFF, or an array. What the network takes is read off "
+                "its first convolution; to state it: axes = 'DHW' (or 'HW') under [input] in its description."
+            )
+        return picture
 
     def with_(self, **changes: Any) -> "Network":
         """The same network with some fields changed; the module is shared, not copied."""

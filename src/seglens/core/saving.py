@@ -16,6 +16,9 @@ from seglens.core.errors import NameNotFoundError, suggest
 def suffix_of(path: Path, formats: Iterable[str]) -> str:
     """The suffix of `path` in small letters and without its dot, one of `formats`. Raises NameNotFoundError."""
     suffix, known = path.suffix.lstrip(".").lower(), list(formats)
+    double = ".".join(path.name.lower().split(".")[-2:])  # such as 'nii.gz'
+    if double in known and path.name.count(".") > 1:
+        return double
     if suffix not in known:
         raise NameNotFoundError(
             f"cannot tell from {path.name!r} what to write: give a suffix of "

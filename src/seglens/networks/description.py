@@ -234,6 +234,15 @@ _INPUT_KEYS: dict[str, tuple[Callable[[object], bool], str]] = {
         "a list of whole numbers, [height, width]",
     ),
     "fit": _one_of("pad", "resize"),
+    "axes": _one_of("HW", "HWC", "CHW", "DHW", "CDHW", "DHWC"),
+    "window": (
+        (lambda v: _is_numbers(v) and len(cast("list[float]", v)) == 2),
+        "two numbers, [black, white]",
+    ),
+    "bands": (
+        (lambda v: isinstance(v, list | tuple) and all(_is_whole(n) for n in cast("list[object]", v))),
+        "a list of whole numbers, [red, green, blue] or one",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from seglens.core.errors import ImageError, ParameterError, ShapeError, suggest
-from seglens.core.images import Source, read_image
+from seglens.core.images import Source, is_array, read_image
 from seglens.core.network import Network
 from seglens.core.parameters import Rule
 
@@ -34,6 +34,8 @@ def check_fill(given: Any) -> None:
     except ParameterError as wrong:
         if not isinstance(given, str) or not Path(given).expanduser().is_file():
             raise
+        if is_array(given):
+            return  # how it is read, the network says
         try:
             read_image(given)
         except ImageError as broken:
@@ -71,7 +73,7 @@ def fill(network: Network, x: Tensor, kind: Fill, shown: Tensor | None = None) -
             raise ShapeError(f"a colour of {len(levels)} channels does not fill images of {x.shape[1]}.")
         colour = torch.tensor(levels, dtype=x.dtype, device=x.device).reshape(1, -1, *[1] * (x.ndim - 2))
         return _levelled(network, x, colour.expand_as(x))
-    pixels = read_image(kind).pixels.to(x)  # pyright: ignore[reportArgumentType]
+    pixels = network.read(kind).pixels.to(x)  # pyright: ignore[reportArgumentType]
     if pixels.ndim != x.ndim - 1:
         raise ShapeError(f"a fill of {pixels.ndim - 1} dimensions does not fit images of {x.ndim - 2}.")
     return _each_size(x, shown, lambda size: network.convention.resized(pixels, size))

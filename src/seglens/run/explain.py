@@ -271,6 +271,7 @@ def as_explanations(
             Explanation(
                 map=on_picture[t].numpy(),
                 image=case.picture.display,
+                affine=case.picture.affine,
                 method=name_of_method(method),
                 parameters=_plain(asdict(in_full(method))),  # pyright: ignore[reportArgumentType]
                 target=str(target),

@@ -102,7 +102,6 @@ def _inside(a: Layer, b: Layer) -> bool:
 def _grey(network: Network, size: tuple[int, ...] | None) -> torch.Tensor:
     convention = network.convention
     first = next((p for n, p in network.module.named_parameters() if n.endswith("weight") and p.ndim > 2), None)
-    dims = 2 if first is None else first.ndim - 2
-    size = size or convention.size or (128,) * dims
+    size = size or convention.size or (128,) * network.dims
     pixels = torch.full((convention.channels or (3 if first is None else first.shape[1]), *size), 0.5)
     return convention.prepare(pixels)[0]

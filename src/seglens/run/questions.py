@@ -14,7 +14,7 @@ from seglens.core.capture import capture
 from seglens.core.classes import ClassTable
 from seglens.core.errors import DegenerateImageWarning, MissingExtraError, ParameterError, SeglensWarning
 from seglens.core.frame import Frame
-from seglens.core.images import Picture, Source, expand_paths, read_image
+from seglens.core.images import Picture, Source, expand_paths
 from seglens.core.labels import read_labels
 from seglens.core.method import METHODS, Method
 from seglens.core.network import Network, upsampled
@@ -83,7 +83,7 @@ def make_case(
     Raises ImageError and ShapeError for what cannot be read or does not fit.
     """
     with noted() as notes:
-        picture = read_image(image)
+        picture = network.read(image)
         x, frame = network.convention.prepare(picture.pixels)
         if min(frame.resized) < network.convention.divisor:
             warnings.warn(
