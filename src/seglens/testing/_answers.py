@@ -32,7 +32,11 @@ LOGITS = toys.TARGETS[:3]
 
 def explains(subject: Subject, name: str) -> None:
     """Maps of the promised shape, type and sign, that say something, of the scores that they state."""
-    toy = made(name)
+    explains_toy(subject, made(name))
+
+
+def explains_toy(subject: Subject, toy: Toy) -> None:
+    """The same, of a toy at hand."""
     if subject.traits.rectifiers and not toy.rectified:
         with untouched(toy.user, toy.x), refused(f"{subject.name} on {toy.network.name}", RectifierError):
             subject.call(toy.network, toy.x, Targets.of(toy.targets), toy.layer)
@@ -53,10 +57,14 @@ def explains(subject: Subject, name: str) -> None:
 
 def twin(subject: Subject, name: str) -> None:
     """The trap changes nothing: the same maps, scores and output as the twin's, and no trace left."""
-    toy = made(name)
+    twin_toy(subject, made(name))
+
+
+def twin_toy(subject: Subject, toy: Toy) -> None:
+    """The same, of a toy at hand."""
     other = toy.twin
     if other is None:
-        raise LookupError(f"toy {name!r} has no twin")
+        raise LookupError(f"{toy.network.name} has no twin")
     with untouched(toy.user, toy.x, *toy.network.extra):
         maps, warnings = subject.seen(toy)
     _well_formed(subject, toy, maps, warnings)
@@ -109,12 +117,7 @@ def batch(subject: Subject) -> None:
         if not subject.takes(toy):
             continue
         toy.x[1] *= 50
-        toy = toy.asking(*(t for t in toy.targets if t.reduce == "mean"))
-        together = subject.maps(toy)
-        alone = [subject.maps(toy.rows(b)) for b in range(len(toy.x))]
-        what = f"{subject.name} on {toy.network.name}: images alone against the batch"
-        same(torch.cat([m.values for m in alone]), together.values, what)
-        same_scores(torch.cat([m.score for m in alone]), together.score, what)
+        apart_toy(subject, toy)
     toy = made("batch norm without running statistics").asking(*LOGITS)
     together, found = subject.seen(toy)
     alone = torch.cat([subject.maps(toy.rows(b)).values for b in range(len(toy.x))])
@@ -123,6 +126,16 @@ def batch(subject: Subject) -> None:
         not mixes or bool(warned(found, BatchMixingWarning)),
         f"{subject.name}: a network that mixes the images of a batch, and no BatchMixingWarning.",
     )
+
+
+def apart_toy(subject: Subject, toy: Toy) -> None:
+    """Each image of the toy's batch gives alone what it gives in the batch."""
+    toy = toy.asking(*(t for t in toy.targets if t.reduce == "mean"))
+    together = subject.maps(toy)
+    alone = [subject.maps(toy.rows(b)) for b in range(len(toy.x))]
+    what = f"{subject.name} on {toy.network.name}: images alone against the batch"
+    same(torch.cat([m.values for m in alone]), together.values, what)
+    same_scores(torch.cat([m.score for m in alone]), together.score, what)
 
 
 def order(subject: Subject) -> None:
