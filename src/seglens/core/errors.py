@@ -128,6 +128,10 @@ class DegenerateImageWarning(SeglensWarning):
     """An image was changed to fit the network in a way that may matter (padded to its stride, say)."""
 
 
+class SeamWarning(SeglensWarning):
+    """Tiles do not agree where they meet: the tiled network is another function than on the whole picture."""
+
+
 class MaskSearchWarning(SeglensWarning):
     """The search for a saliency mask ended worse than where it need not have begun: at the empty or the full mask."""
 

@@ -102,19 +102,7 @@ class Slopes:
 
     def nodes(self) -> Iterator[Any]:
         """The nodes of the autograd graph on a way from the output to `at`: what a reverse pass runs through."""
-        readers: defaultdict[Any, list[Any]] = defaultdict(list)
-        ends: list[Any] = []
-        for node in _nodes(self._y.grad_fn, None):
-            for following, _ in node.next_functions:
-                readers[following].append(node)
-            ends += [node] if any(_makes(node, a) for a in self._at) else []
-        waiting, seen = [node for end in ends for node in readers[end]], set[object]()
-        while waiting:
-            node = waiting.pop()
-            if node not in seen:
-                seen.add(node)
-                yield node
-                waiting += readers[node]
+        return nodes_between(self._y, self._at)
 
     def linear(self, reduce: Callable[..., Tensor]) -> Tensor:
         """[B T …]: `reduce(*derivatives)` of every target, where `reduce` is linear in each image's derivatives.
@@ -280,6 +268,23 @@ def _leads_to(end: Tensor, start: Tensor) -> bool:
     if end is start:
         return False
     return any(_makes(node, start) for node in _nodes(end.grad_fn, None))
+
+
+def nodes_between(y: Tensor, ends: Sequence[Tensor]) -> Iterator[Any]:
+    """The nodes of the autograd graph on a way from y to one of `ends`, which are on its graph or leaves."""
+    readers: defaultdict[Any, list[Any]] = defaultdict(list)
+    makers: list[Any] = []
+    for node in _nodes(y.grad_fn, None):
+        for following, _ in node.next_functions:
+            readers[following].append(node)
+        makers += [node] if any(_makes(node, a) for a in ends) else []
+    waiting, seen = [node for end in makers for node in readers[end]], set[object]()
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            waiting += readers[node]
 
 
 def _makes(node: Any, a: Tensor) -> bool:
