@@ -191,7 +191,11 @@ def _assembled(loaded: Loaded, description: Description, given: dict[str, Any], 
     fields: dict[str, Any] = {"name": name, "batch": loaded.batch, "convention": description.convention(settled)}
     fields.update(loaded.fields)
     fields.update(description.fields())
-    return from_module(loaded.module, **{**fields, **given})
+    fields.update(given)
+    module, emits = loaded.module, fields.get("emits")
+    if loaded.emitting is not None and emits != loaded.fields.get("emits"):
+        module = loaded.emitting(emits)
+    return from_module(module, **fields)
 
 
 def _existing(source: str | os.PathLike[str]) -> Path:

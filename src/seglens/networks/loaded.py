@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -36,6 +36,8 @@ class Loaded:
     guessed. batch: how many images it takes at once (None: any number). fields: further fields of `Network`
     (classes, emits, link, output, name, default_layer, …). Descriptions and the caller go before all of them.
     notes: what whoever loads it is to know, such as that no logits can be had; each becomes a GuessWarning.
+    emitting: gives the module that emits 'logits' or 'probabilities', for a source that can do both; used where the
+    caller or a description states another than `fields` does.
     """
 
     module: nn.Module
@@ -43,6 +45,7 @@ class Loaded:
     batch: int | None = None
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
+    emitting: Callable[[Literal["logits", "probabilities"]], nn.Module] | None = None
 
 
 Loader = Callable[[Path, Request], Loaded]
