@@ -151,9 +151,14 @@ SCRIPT = (
         else if (other.type === "range") other.value = input.value;
         else if ([...other.options].some((o) => o.value === input.value && !o.disabled)) other.value = input.value;
         const told = other.parentElement.querySelector("output");
-        if (told) told.textContent = other.value + " %";
+        if (told) told.textContent = other.value + (name === "slice" ? "" : " %");
       }
-      if (name === "opacity")
+      if (name === "slice")
+        for (const view of scope.querySelectorAll(".slices")) {
+          const [left, , width, height] = view.getAttribute("viewBox").split(" ").map(Number);
+          view.setAttribute("viewBox", [left, input.value * (height + 1), width, height].join(" "));
+        }
+      else if (name === "opacity")
         for (const map of scope.querySelectorAll(".map")) map.style.opacity = input.value / 100;
       else if (name === "edge")
         for (const one of cards) one.classList.toggle("no-edge", !input.checked);

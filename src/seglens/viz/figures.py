@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seglens.core.display import Display
 from seglens.core.errors import ParameterError
 from seglens.core.explanation import Explanation
-from seglens.viz import words
+from seglens.viz import slices, words
 from seglens.viz.arrange import Arrangement, arrange
 from seglens.viz.display import DEFAULT, Shown, painted, sharing, show
 from seglens.viz.media.legend import class_legend
@@ -40,26 +40,47 @@ class _Box:
         return cls(w, w / drawn, drawn == ratio)
 
 
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """A picture with its heading, the plane that it shows, and what draws the key below it."""
+
+    name: str
+    picture: NDArray[np.uint8]
+    on: Explanation
+    key: _Draw
+
+
+def _nothing(sheet: Sheet, x: float, y: float, width: float) -> float:
+    return y
+
+
 def figure(explanation: Explanation, display: Display = DEFAULT) -> Figure:
     """One explanation: the image with the region's outline, labels, and the map with its colour bar.
 
     Labels are the prediction, the truth where it is known, and what else the method found for each pixel. A volume
-    shows one slice, named in the title. Raises ParameterError where the display cannot be worked out, ShapeError.
+    shows one slice, named in the title, and the map on two more that cut it at its greatest value, see `slices.planes`;
+    they have one scale. Raises ParameterError where the display cannot be worked out, ShapeError.
     """
     shown = show(explanation, display)
     e, z, scale = shown.flat, shown.z, shown.scale
-    line = edges(e.region) if e.region is not None else None
     classes = table_of(explanation)
 
-    panels: list[tuple[str, NDArray[np.uint8], _Draw]] = [
-        ("Image", colour(e.image), lambda s, x, y, w: _region_key(s, x, y, w, explanation))
+    panels: list[_Panel] = [
+        _Panel("Image", colour(e.image), e, lambda s, x, y, w: _region_key(s, x, y, w, explanation))
     ]
     for name, labels in label_pictures(e).items():
-        panels.append((name, labels_picture(labels, classes), partial(class_legend, labels=labels, classes=classes)))
-    panels.append(("Explanation", painted(shown), lambda s, x, y, w: _bar(s, x, y, w, scale, e.unit)))
+        legend = partial(class_legend, labels=labels, classes=classes)
+        panels.append(_Panel(name, labels_picture(labels, classes), e, legend))
+    explained = len(panels)
+    for name, plane in slices.planes(shown):
+        title = f"Explanation, {name}" if name else "Explanation"
+        key = partial(_bar, scale=scale, unit=e.unit) if plane is shown else _nothing
+        panels.append(_Panel(title, painted(plane), plane.flat, key))
 
     box = _Box.of(e.map.shape, 3.3, 3.6)
-    column = max(box.width, 2.3)
+    # A voxel is as large in all planes.
+    boxes = [_Box.of(s, box.width * s[1] / e.map.shape[1], 3.6) for s in (panel.on.map.shape for panel in panels)]
+    column = max(2.3, *(box.width for box in boxes))
     across = {4: 2}.get(len(panels), min(len(panels), 3))
     inner = across * column + (across - 1) * GAP
     sheet = Sheet(max(inner, 5.2) + 2 * MARGIN)
@@ -74,20 +95,23 @@ def figure(explanation: Explanation, display: Display = DEFAULT) -> Figure:
     fields = "  ·  ".join(f"{name} = {value}" for name, value in words.settings(e))
     y = sheet.paragraph(MARGIN, y, fields, wide, SMALL, lines=3, colour=QUIET)
     top = below = deepest = y
-    for i, (name, picture, key) in enumerate(panels):
+    for i, (panel, box) in enumerate(zip(panels, boxes, strict=True)):
         if i % across == 0:
             top = deepest + 0.14
             below = top + SMALL * LINE / 72 + 0.04
-            deepest = below + box.height
         x = MARGIN + i % across * (column + GAP)
-        sheet.text(x, top, wrapped(name, SMALL, column, 1, bold=True)[0], SMALL, bold=True, colour=QUIET)
-        sheet.picture(x, below, box.width, box.height, picture, line)
-        deepest = max(deepest, key(sheet, x, below + box.height + 0.09, column))
-        if i == len(panels) - 1 and (said := words.state(shown)):
+        line = edges(panel.on.region) if panel.on.region is not None else None
+        sheet.text(x, top, wrapped(panel.name, SMALL, column, 1, bold=True)[0], SMALL, bold=True, colour=QUIET)
+        sheet.picture(x, below, box.width, box.height, panel.picture, line)
+        deepest = max(deepest, panel.key(sheet, x, below + box.height + 0.09, column))
+        if i == explained and (said := words.state(shown)):
             _plate(sheet, x, below, box, column, said, SMALL)
     said = words.choice(display, words.label(e), shown.inside) + words.beyond(shown) + words.remarks(shown)
-    if not box.true:
-        said.append(f"Pixels are stretched to be seen: the image is {e.map.shape[0]} × {e.map.shape[1]}.")
+    if not all(box.true for box in boxes):
+        size = " × ".join(map(str, explanation.map.shape))
+        said.append(f"Pixels are stretched to be seen: the {'image' if z is None else 'volume'} is {size}.")
+    if z is not None:
+        said.append(slices.told(shown))
     if explanation.cost is not None:
         said.append(f"Cost: {explanation.cost}.")
     return sheet.figure(_footer(sheet, deepest + 0.06, wide, said) + MARGIN)

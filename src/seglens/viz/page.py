@@ -19,13 +19,14 @@ from seglens.viz import live, words
 from seglens.viz._script import SCRIPT
 from seglens.viz.arrange import arrange, image_names
 from seglens.viz.colours import OTHER, class_colours
-from seglens.viz.display import DEFAULT, Shown, sharing, show
+from seglens.viz.display import DEFAULT, Shown, painted, sharing, show
 from seglens.viz.media.document import document
 from seglens.viz.media.html import facts, hexadecimal, notes, scale_bar, scrolling
 from seglens.viz.media.store import Store, data_uri
 from seglens.viz.media.style import STYLE
 from seglens.viz.picture import Scale, colour, hatch_band, label_pictures, labels_picture, occurring, table_of
 from seglens.viz.search import search_curve
+from seglens.viz.slices import planes, stacked, stacks
 
 _KINDS = {
     "none": None,
@@ -81,22 +82,29 @@ def _section(explanations: Sequence[Explanation], display: Display) -> tuple[str
 
 
 def _card(shown: Shown, store: Store, level: int) -> str:
-    e, flat, z = shown.whole, shown.flat, shown.z
+    e, z = shown.whole, shown.z
+    if stacks(e):
+        shown = stacked(shown)
+    flat = shown.flat
     picture = store.picture(colour(flat.image))
     edge = store.edge(flat.region) if flat.region is not None else None
     views = [
-        _view(flat, "Image", f"The image{words.place(e, z) and ', ' + words.place(e, z)}.", picture, edge)
+        _view(shown, "Image", f"The image{words.place(e, z) and ', ' + words.place(e, z)}.", picture, edge)
         + _said(f"Outlined: the region asked about, {words.extent(e)}." if edge else "")
         + "</figure>"
     ]
     classes = table_of(e)
+    listed = label_pictures(e) if stacks(e) else label_pictures(flat)
     for name, labels in label_pictures(flat).items():
         drawn = store.picture(labels_picture(labels, classes))
         alt = f"{_ALT.get(name, name)} of each pixel, as listed."
-        views.append(_view(flat, name, alt, drawn, edge) + _legend(labels, classes) + "</figure>")
+        views.append(_view(shown, name, alt, drawn, edge) + _legend(listed[name], classes) + "</figure>")
     views.append(_why(shown, picture, edge, store))
+    if z is not None and not stacks(e):
+        views += [_plane(plane, name, store) for name, plane in planes(shown)[1:]]
     name = f'id="{store.card(e)}"'
-    where = f'<p class="quiet">{escape(words.place(e, z))}</p>' if z is not None else ""
+    where = "" if z is None else f"{'It opens at ' * stacks(e)}{words.place(e, z)}"
+    where = f'<p class="quiet">{escape(where)}</p>' if where else ""
     below = [notes(words.remarks(shown)), _facts(e), search_curve(e), _provenance(e)]
     return (
         f"<article {name}>\n<h{level}>{escape(words.heading(e))}</h{level}>\n"
@@ -107,11 +115,26 @@ def _card(shown: Shown, store: Store, level: int) -> str:
     )
 
 
-def _view(
-    e: Explanation, title: str, alt: str, picture: str, edge: str | None, above: str = "", below: str = ""
-) -> str:
-    """One picture with its heading: an open <figure>, to be closed by the caller."""
-    height, width = e.map.shape
+def _plane(plane: Shown, name: str, store: Store) -> str:
+    """Another plane of a volume, still."""
+    edge = store.edge(plane.flat.region) if plane.flat.region is not None else None
+    alt = f"The map over the image, {name}."
+    return _view(plane, f"Explanation, {name}", alt, store.picture(painted(plane)), edge) + "</figure>"
+
+
+def _view(shown: Shown, title: str, alt: str, picture: str, edge: str | None, above: str = "", below: str = "") -> str:
+    """One picture with its heading: an open <figure>, to be closed by the caller.
+
+    Of slices that lie below each other, a window shows one.
+    """
+    height, width = shown.values.shape
+    opened = closed = ""
+    if shown.z is not None and stacks(shown.whole):
+        height = shown.whole.map.shape[1]
+        top = shown.z * (height + 1)
+        size = f'width="{width}" height="{height}" viewBox="0 {top} {width} {height}"'
+        opened = f'<svg class="slices" aria-hidden="true" {size}>'
+        closed = "</svg>"
     ratio = width / height
     classes = ["view"]
     # Beyond 8 : 1 a picture would be a hairline: its pixels are stretched.
@@ -124,7 +147,7 @@ def _view(
     return (
         f'<figure class="{role}"><h3>{escape(title)}</h3><svg class="{shape}" '
         f'viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(alt)}"><g{below}><use href="#{picture}"/></g>{above}{line}</svg>'
+        f'aria-label="{escape(alt)}">{opened}<g{below}><use href="#{picture}"/></g>{above}{line}{closed}</svg>'
     )
 
 
@@ -140,7 +163,7 @@ def _why(shown: Shown, picture: str, edge: str | None, store: Store) -> str:
     below = f' class="below" data-filter="{grey}"' + (f' filter="{grey}"' if display.grey else "")
     state = words.state(shown)
     alt = f"The map of {words.heading(e)} for {words.target(e)}, over the image. {state}".strip()
-    html = _view(shown.flat, "Explanation", alt, picture, edge, above, below)
+    html = _view(shown, "Explanation", alt, picture, edge, above, below)
     html += f'<figcaption class="state"{"" if state else " hidden"}>{escape(state and state + ".")}</figcaption>'
     html += _bar(scale, e.unit)
     told = " ".join([*words.beyond(shown), *words.choice(display, words.label(e), shown.inside)])
@@ -159,9 +182,9 @@ def _live(shown: Shown, store: Store) -> str:
     if not _switches(shown):
         return ""
     told = {
-        "values": data_uri(live.encoded(e)),
+        "values": data_uri(live.encoded(shown.flat)),
         "largest": repr(live.largest(e)),
-        "band": str(hatch_band(e.map.shape)),
+        "band": str(hatch_band(shown.values.shape)),
         "even": "" if display.growing else "1",
         "unit": e.unit,
         "part": display.part,
@@ -173,9 +196,10 @@ def _live(shown: Shown, store: Store) -> str:
 
 
 def _switches(shown: Shown) -> bool:
-    """Whether a reader can switch what is shown: not of a volume, of which the page holds one slice, nor where several
+    """Whether a reader can switch what is shown: not of a volume of which the page holds one slice, nor where several
     maps share a scale."""
-    return shown.z is None and not shown.display.shared and live.largest(shown.whole) > 0
+    held = shown.z is None or stacks(shown.whole)
+    return held and not shown.display.shared and live.largest(shown.whole) > 0
 
 
 def _controls(several: Sequence[Shown], of: str) -> str:
@@ -183,7 +207,7 @@ def _controls(several: Sequence[Shown], of: str) -> str:
     edge = any(s.whole.region is not None for s in several)
     opacity = round(100 * display.opacity)
     html = (
-        f'<div class="controls" role="group" aria-label="Display of {of}" hidden>'
+        f'<div class="controls" role="group" aria-label="Display of {of}" hidden>{_slider(several)}'
         f'<label>Opacity of {of}<input type="range" name="opacity" min="0" max="100" '
         f'value="{opacity}"><output>{opacity} %</output></label>'
         f'<label><input type="checkbox" name="grey"{" checked" * display.grey}>Grey image below</label>'
@@ -198,6 +222,18 @@ def _controls(several: Sequence[Shown], of: str) -> str:
             f'value="{display.percentile:g}"><output>{display.percentile:g} %</output></label>'
         )
     return html + "</div>"
+
+
+def _slider(several: Sequence[Shown]) -> str:
+    """The choice of a slice, where all are volumes of as many slices; '' elsewhere."""
+    depths = {len(s.whole.map) if stacks(s.whole) else 0 for s in several}
+    if len(depths) > 1 or max(depths) < 2:
+        return ""
+    z = several[0].z
+    return (
+        f'<label>Slice<input type="range" name="slice" min="0" max="{max(depths) - 1}" step="1" value="{z}">'
+        f"<output>{z}</output></label>"
+    )
 
 
 def _choice(name: str, title: str, each: Sequence[_Choices], chosen: str) -> str:

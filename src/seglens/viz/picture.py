@@ -206,17 +206,17 @@ def flat(explanation: Explanation, values: NDArray[np.floating] | None = None) -
     return at_slice(e, z), z
 
 
-def at_slice(explanation: Explanation, z: int) -> Explanation:
-    """One slice of an explanation of a volume; extras of the map's own shape are cut too."""
+def at_slice(explanation: Explanation, z: int, dim: int = 0) -> Explanation:
+    """One slice of an explanation of a volume, across dimension `dim`; extras of the map's own shape too."""
     e = explanation
     return replace(
         e,
-        map=e.map[z],
-        image=e.image[z],
-        region=None if e.region is None else e.region[z],
-        prediction=None if e.prediction is None else e.prediction[z],
-        truth=None if e.truth is None else e.truth[z],
-        extras={name: a[z] if a.shape == e.map.shape else a for name, a in e.extras.items()},
+        map=e.map.take(z, dim),
+        image=e.image.take(z, dim),
+        region=None if e.region is None else e.region.take(z, dim),
+        prediction=None if e.prediction is None else e.prediction.take(z, dim),
+        truth=None if e.truth is None else e.truth.take(z, dim),
+        extras={name: a.take(z, dim) if a.shape == e.map.shape else a for name, a in e.extras.items()},
     )
 
 
