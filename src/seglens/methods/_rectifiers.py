@@ -11,7 +11,8 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from seglens.core.errors import GuessWarning, RectifierError
+from seglens.core.errors import GuessWarning, RectifierError, SeamWarning
+from seglens.core.nested import nested_in
 from seglens.core.network import Network
 from seglens.core.slopes import Slopes
 
@@ -125,9 +126,9 @@ def find_rectifiers(nodes: Iterable[Node]) -> Rectifiers:
 
 def refuse_scripts(network: Network) -> None:
     """Raise RectifierError for TorchScript: from its second call on, rectifiers are fused into other steps."""
-    scripts = [n for n, m in network.module.named_modules() if isinstance(m, torch.jit.ScriptModule)]
-    if scripts:
-        where = f"its layer {scripts[0]!r} is" if scripts[0] else "it is"
+    if any(isinstance(m, torch.jit.ScriptModule) for m in network.module.modules()):
+        scripts = [n for n, m in network.module.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+        where = f"its layer {scripts[0]!r} is" if scripts and scripts[0] else "it is"
         raise RectifierError(
             f"the gradient of rectifiers in {network.name} cannot be changed: {where} compiled TorchScript, which "
             "fuses them into other steps.\n  Export the network with torch.export to a .pt2 file, or give it as a "
@@ -143,7 +144,12 @@ def guided(network: Network, found: Slopes) -> Generator[int]:
     steps that may be or hold a rectifier and are passed through as they are. Raises RectifierError where there is no
     rectifier, and where a whole part of the network lies hidden in one node.
     """
-    seen = find_rectifiers(found.nodes())
+    nodes = list(found.nodes())
+    nested = [(n, inside) for n in nodes if (inside := nested_in(n)) is not None]
+    with ExitStack() as undo:
+        # Parts that are computed again in reverse are built of the same steps piece by piece: one tells of all.
+        inside = [node for n, part in nested for node in undo.enter_context(part.sample(n))]
+        seen = find_rectifiers([*(n for n in nodes if nested_in(n) is None), *inside])
     if seen.sealed:
         reasons = ";\n  ".join(SEALED[name] for name in seen.sealed)
         raise RectifierError(
@@ -165,10 +171,37 @@ def guided(network: Network, found: Slopes) -> Generator[int]:
             GuessWarning,
             stacklevel=4,
         )
+    pieces, passes = [0], found.passes
+
+    @contextmanager
+    def rule(nodes: Iterable[Node]) -> Generator[None]:
+        pieces[0] += 1
+        with _hooked(find_rectifiers(nodes).nodes):
+            yield
+
     with ExitStack() as undo:
-        for node in seen.nodes:
-            undo.callback(node.register_prehook(_positive).remove)
+        for _, part in nested:
+            part.rules.append(rule)
+            undo.callback(part.rules.remove, rule)
+        undo.enter_context(_hooked(seen.nodes))
         yield len(seen.nodes)
+    if pieces[0] > (found.passes - passes) * len(nested):
+        warn(
+            f"the region reaches over several tiles of {network.name}. The guided rule is not linear: where tiles "
+            "overlap, each cuts its own share of the gradient, and the map differs from that of the whole picture. It "
+            "is the same for a region inside one tile; saliency is the same for all.",
+            SeamWarning,
+            stacklevel=4,
+        )
+
+
+
+@contextmanager
+def _hooked(rectifiers: Iterable[Node]) -> Generator[None]:
+    with ExitStack() as undo:
+        for node in rectifiers:
+            undo.callback(node.register_prehook(_positive).remove)
+        yield
 
 
 def _positive(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
