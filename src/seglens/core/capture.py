@@ -12,9 +12,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
-from seglens.core.errors import BatchMixingWarning, CaptureError, RepeatedLayerWarning
+from seglens.core.errors import BatchMixingWarning, CaptureError, RepeatedLayerWarning, ShapeError
+from seglens.core.layouts import Held, LayoutFollower
 from seglens.core.network import Network
+from seglens.core.twice import twice_differentiable
 
 _CALL = re.compile(r"(?P<path>.*)#(?P<call>\d+)$")
 
@@ -57,17 +60,22 @@ def own(network: Network, x: Tensor) -> Tensor:
 
 
 class Taps(Mapping[str, Tensor]):
-    """What the tapped layers gave in the last forward pass, by the name under which they were asked for."""
+    """What the tapped layers gave in the last forward pass, by the name under which they were asked for.
+
+    A map is [B C *space], whatever form the layer gave it: tokens, windows and channels-last maps of known grid are
+    brought into it. What has no known grid, and another number of axes than the image, is as the layer gave it.
+    """
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self._network = network
         self._names = tuple(names)
-        self._calls: dict[str, list[Tensor]] = {}
+        self._calls: dict[str, list[tuple[Tensor, Held]]] = {}
         self.head: Head | None = None
 
     def __getitem__(self, name: str) -> Tensor:
         """Output of a layer. Raises CaptureError where the layer did not run, or gave no tensor of numbers.
 
+        Raises ShapeError for one that has as many axes as the image, but of which nobody knows that they are its own.
         A layer that runs several times in one pass gives its last call; 'name#k' asks for the k-th, from 0.
         """
         if name not in self._names:
@@ -90,7 +98,15 @@ class Taps(Mapping[str, Tensor]):
                 RepeatedLayerWarning,
                 stacklevel=2,
             )
-        return calls[-1 if call is None else call]
+        tensor, held = calls[-1 if call is None else call]
+        if held.doubtful:
+            raise ShapeError(
+                f"layer {name!r} of {self._network.name} gives {tuple(tensor.shape)}, and which of its axes run along "
+                "the image was lost on the way there, so it is not taken for a map of channels over height and width."
+                f"\n  Choose a layer with space: seglens layers {self._network.source}",
+                tuple(tensor.shape),
+            )
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -103,9 +119,13 @@ class Taps(Mapping[str, Tensor]):
         self._calls.clear()
         self.head = None
 
-    def see(self, path: str, output: Tensor) -> None:
-        """Keep one call of a layer."""
-        self._calls.setdefault(path, []).append(output)
+    def see(self, path: str, output: Tensor, held: Held) -> None:
+        """Keep one call of a layer, and how its output held the map."""
+        self._calls.setdefault(path, []).append((output, held))
+
+    def count(self, path: str) -> int:
+        """How many calls of a layer were kept in this pass."""
+        return len(self._calls.get(path, ()))
 
 
 def split_call(name: str) -> tuple[str, int | None]:
@@ -121,15 +141,20 @@ def capture(
     *,
     head: bool = False,
     seen: Callable[[Tensor], None] | None = None,
+    twice: bool = False,
 ) -> Generator[Taps]:
     """Evaluation mode, frozen parameters, gradients possible, and taps on `layers`; all undone at the end.
 
     A tapped output that does not depend on an earlier tap or on an input that requires a gradient is cut from
     what comes before it and made a leaf: derivatives by it then cost only the tail of the network behind it.
     What the layers behind receive is a copy, so that an in-place operation there cannot change what was kept.
+    What is kept is the map [B C *space]: an output that holds it in another form (tokens [B N C] with class tokens,
+    windows, channels last) is tapped in that form's map, and the layers behind receive the form again, with the map
+    in its place. Forms are observed in the first pass with each shape of input; that costs no operation of the network.
 
     With `head`, the last pointwise linear layer that ran (a 1×1 convolution, or a dense layer on vectors) is noted
-    in `taps.head`. `seen` is called with every tapped tensor at the moment when the layer gives it.
+    in `taps.head`. `seen` is called with every tapped tensor at the moment when the layer gives it. With `twice`, the
+    passes can be differentiated twice, where fused attention and hard sigmoids alone could not.
 
     Put back, each by itself even if another fails: training flags module by module, `requires_grad` and `.grad`
     of parameters, buffers, hooks, the global random state, gradient and inference mode.
@@ -154,11 +179,19 @@ def capture(
                 undo.callback(p.requires_grad_, True)
                 p.requires_grad_(False)
         _warn_of_mixing(network)
+        if twice:
+            undo.enter_context(twice_differentiable())
+        forms = _Forms(network.explained, observing=bool(tapped))
+        undo.callback(forms.end)
         clear = _hook(module, "register_forward_pre_hook", lambda *_: taps.clear(), "", network)
         undo.callback(clear.remove)
+        start = _hook(module, "register_forward_pre_hook", forms.start, "", network)
+        undo.callback(start.remove)
         for path, layer in tapped.items():
-            handle = _hook(layer, "register_forward_hook", partial(_tap, taps, path, seen), path, network)
+            handle = _hook(layer, "register_forward_hook", partial(_tap, taps, forms, path, seen), path, network)
             undo.callback(handle.remove)
+        end = _hook(module, "register_forward_hook", forms.end, "", network, always_call=True)
+        undo.callback(end.remove)
         for path, layer in network.module.named_modules() if head else ():
             if _is_pointwise(layer):
                 handle = _hook(layer, "register_forward_hook", partial(_note_head, taps, path), path, network)
@@ -169,24 +202,76 @@ def capture(
             taps.clear()
 
 
+class _Forms:
+    """How tapped outputs hold their maps: observed in the first pass with each shape of input, then remembered."""
+
+    def __init__(self, explained: int, observing: bool) -> None:
+        self._explained = explained
+        self._observing = observing
+        self._follower: LayoutFollower | None = None
+        self._known: dict[object, dict[tuple[str, int], tuple[Held, torch.Size]]] = {}
+        self._key: object = None
+
+    def start(self, module: nn.Module, args: Sequence[object]) -> None:
+        """Before a pass of the network: observe it, if none like it was seen."""
+        x = args[self._explained] if len(args) > self._explained else None
+        self._key = tuple(a.shape for a in args if isinstance(a, Tensor))
+        if not self._observing or not isinstance(x, Tensor) or x.ndim < 3 or is_functorch_wrapped_tensor(x):
+            self._key = None
+        elif self._key not in self._known:
+            self._known[self._key] = {}
+            self._follower = LayoutFollower()
+            self._follower.__enter__()
+            self._follower.root(x)
+
+    def end(self, *outcome: object) -> None:
+        """After a pass, also one that raised: what was seen of it then is not the whole."""
+        if self._follower is not None:
+            follower, self._follower = self._follower, None
+            follower.__exit__(None, None, None)
+            if outcome and outcome[-1] is None:
+                del self._known[self._key]
+
+    def held(self, path: str, call: int, t: Tensor) -> Held:
+        """How the output of a layer's call holds its map; a network that cannot be observed gives maps as they are."""
+        if self._key is None:
+            return Held(True)
+        known = self._known[self._key]
+        if self._follower is not None:
+            known[path, call] = self._follower.held(t), t.shape
+        held, shape = known.get((path, call), (Held(False), t.shape))
+        return held if shape == t.shape else Held(False)
+
+    def hand_on(self, t: Tensor, instead_of: Tensor) -> Tensor:
+        """What layers behind receive in the place of a layer's own output."""
+        if self._follower is not None:
+            self._follower.like(t, instead_of)
+        return t
+
+
 def _tap(
     taps: Taps,
+    forms: _Forms,
     path: str,
     seen: Callable[[Tensor], None] | None,
     module: nn.Module,
     args: object,
     output: object,
 ) -> object:
-    """Forward hook: keep the layer's tensor, hand a copy of it on."""
-    kept = first_tensor(output)
-    if kept is None or not kept.is_floating_point():
+    """Forward hook: keep the map in the layer's tensor, hand a copy of the tensor on."""
+    given = first_tensor(output)
+    if given is None or not given.is_floating_point():
         return None
+    held = forms.held(path, taps.count(path), given)
+    kept = given if held.form is None else held.form.to_map(given)
     if not kept.requires_grad:
         kept = kept.detach().clone().requires_grad_()
-    taps.see(path, kept)
+    taps.see(path, kept, held)
     if seen is not None:
         seen(kept)
-    return _with_first_tensor(output, kept.clone())
+    copy = kept.clone()
+    handed = copy if held.form is None else held.form.from_map(copy, given)
+    return _with_first_tensor(output, forms.hand_on(handed, given))
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
@@ -240,9 +325,9 @@ def _with_first_tensor(output: Any, tensor: Tensor) -> Any:
     return make(*parts) if hasattr(output, "_fields") else make(parts)
 
 
-def _hook(module: nn.Module, register: str, hook: Any, path: str, network: Network) -> Any:
+def _hook(module: nn.Module, register: str, hook: Any, path: str, network: Network, **options: bool) -> Any:
     try:
-        return getattr(module, register)(hook)
+        return getattr(module, register)(hook, **options)
     except (RuntimeError, AttributeError) as refused:
         if not path:
             # Only the root's bookkeeping: a module without hooks can still be called and differentiated.

@@ -190,8 +190,8 @@ class Follower(TorchDispatchMode):
         outputs = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
         if func._schema.name.removeprefix("aten::") in VALUELESS:
             return out
-        named = _named(func, args, kwargs)
-        written = _written(func, named) if func._schema.is_mutable else []
+        named = named_arguments(func, args, kwargs)
+        written = written_tensors(func, named) if func._schema.is_mutable else []
         outputs += [t for t in written if not any(t is o for o in outputs)]
         marks = 0
         for t in given:
@@ -236,7 +236,7 @@ class Follower(TorchDispatchMode):
         return union([entry.sight, hull([stain.sight], entry.sight.shape)], entry.sight.shape)
 
 
-def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def named_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """All arguments of a call by the names of the operation's schema, defaults included."""
     named: dict[str, Any] = {}
     for i, a in enumerate(func._schema.arguments):
@@ -249,7 +249,7 @@ def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
     return named
 
 
-def _written(func: Any, named: dict[str, Any]) -> list[Tensor]:
+def written_tensors(func: Any, named: dict[str, Any]) -> list[Tensor]:
     """The tensors that an operation writes into."""
     return [
         t
