@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import seglens as sl
-from benchmarks.torchvision_shim import import_torchvision
 from seglens.datasets import Streets
+from seglens.networks.zoos.repair import import_torchvision
 
 
 @dataclass(frozen=True, slots=True)

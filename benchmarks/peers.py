@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.agreement import from_0_to_1
 from benchmarks.cases import Case
-from benchmarks.torchvision_shim import import_torchvision
+from seglens.networks.zoos.repair import import_torchvision
 
 Maps = NDArray[np.float32]
 """[T H W], one map a class."""

@@ -17,7 +17,7 @@ def torchmetrics():
     if find_spec("torchmetrics") is None:
         pytest.skip("not installed: torchmetrics; it comes with pip install -e '.[dev]'")
     if find_spec("torchvision") is not None:
-        from benchmarks.torchvision_shim import import_torchvision
+        from seglens.networks.zoos.repair import import_torchvision
 
         import_torchvision()
     with warnings.catch_warnings():
