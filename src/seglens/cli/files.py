@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 from seglens.core.errors import NameNotFoundError
-from seglens.run.results import check_format
+from seglens.core.saving import form_of
+from seglens.run.results import check_format, formats
 
 FOLDER = Path("explanations")
 """Where explanations go by default."""
@@ -17,7 +18,7 @@ def check_files(files: Iterable[Path], formats: Sequence[str], inputs: Iterable[
     """Raise typer.BadParameter for a file whose suffix is none of `formats`, or that is one of `inputs`."""
     inputs, listed = list(inputs), ", ".join(f".{name}" for name in formats)
     for file in files:
-        if file.suffix.lstrip(".").lower() not in formats:
+        if form_of(file, formats) not in formats:
             raise typer.BadParameter(
                 f"cannot tell from {file.name!r} what to write: give a suffix of {listed}.", param_hint="--out"
             )
@@ -53,7 +54,7 @@ def places_of(out: Sequence[Path], format: str | None, inputs: Iterable[Path | N
     for file in files:
         _check_input(file, inputs)
     try:
-        return Places(None, files, tuple(check_format(file.suffix) for file in files))
+        return Places(None, files, tuple(check_format(form_of(file, formats())) for file in files))
     except NameNotFoundError as unknown:
         raise typer.BadParameter(f"{unknown}\n  A folder's name has no suffix.", param_hint="--out") from unknown
 

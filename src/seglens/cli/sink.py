@@ -9,7 +9,8 @@ from seglens.cli.display import in_options
 from seglens.cli.files import Places
 from seglens.core.display import Display
 from seglens.core.errors import ParameterError
-from seglens.core.explanation import Explanation, save
+from seglens.core.explanation import RAW, Explanation, save
+from seglens.core.saving import form_of
 from seglens.run.results import ResultFolder, Written
 from seglens.run.several import Outcome
 
@@ -41,15 +42,15 @@ class Sink:
     def of(cls, places: Places, folder: ResultFolder | None, display: Display | None) -> "Sink":
         """From --out. folder: that of the places. Raises typer.BadParameter where a display is given and nothing is
         drawn."""
-        if display is not None and set(places.suffixes) == {"npz"}:
+        if display is not None and set(places.suffixes) <= set(RAW):
             raise typer.BadParameter(
-                "--part, --within, --percentile and --shared concern pictures, and npz keeps every raw value: "
-                "add a format such as png.",
+                f"--part, --within, --percentile and --shared concern pictures, and {places.suffixes[0]} keeps every "
+                "raw value: add a format such as png.",
                 param_hint="--format",
             )
         # Raw values first: they are kept even where a picture cannot be drawn.
-        suffixes = tuple(sorted(places.suffixes, key=lambda s: s != "npz"))
-        files = tuple(sorted(places.files, key=lambda p: p.suffix.lower() != ".npz"))
+        suffixes = tuple(sorted(places.suffixes, key=lambda s: s not in RAW))
+        files = tuple(sorted(places.files, key=lambda p: form_of(p, RAW) not in RAW))
         return cls(folder, files, suffixes, display)
 
     def take(self, outcome: Outcome) -> Stored:
@@ -80,7 +81,7 @@ class Sink:
         for file in self.files:
             before = file.exists()
             try:
-                display = None if file.suffix.lower() == ".npz" else self.display
+                display = None if form_of(file, RAW) in RAW else self.display
                 written.append(Written(save(self.kept, file, display), before))
             except ParameterError as wrong:
                 if not written:

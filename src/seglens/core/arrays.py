@@ -19,11 +19,11 @@ def axes_of(shape: tuple[int, ...], dims: int, channels: int | None, tensor: boo
 
     As many dimensions as those of space: no channels. One more: `channels` of them first or last, whichever it is;
     of a tensor first. Where that does not tell, an image has its one to four channels last, or its one, three or
-    four first. None where nothing tells.
+    four first. Two dimensions are an image in any case. None where nothing tells.
     """
     space = _SPACE.get(dims)
-    if space is None or len(shape) == dims:
-        return space
+    if space is None or len(shape) in (2, dims):
+        return "HW" if len(shape) == 2 else space
     if len(shape) != dims + 1:
         return None
     first, last = (shape[0] == channels, shape[-1] == channels) if channels else (False, False)

@@ -19,6 +19,9 @@ from seglens.core.saving import suffix_of, write_arrays
 FORMAT = 1
 """Version of the saved form; a file of a later one is refused with a clear error."""
 
+RAW = ("npz", "nii", "nii.gz")
+"""Forms that hold raw values, whatever a display shows."""
+
 Writer = Callable[["Sequence[Explanation]", Path, Display], None]
 """Writes explanations as a display shows them; what does not draw them may pass it over."""
 
@@ -76,6 +79,7 @@ class Explanation:
     def save(self, path: str | Path, display: Display | None = None) -> Path:
         """Write to `path`: .npz keeps raw values and opens again; .png, .svg, .pdf, .html are for the eye.
 
+        A volume's map also goes to .nii and .nii.gz, over which it lies in other viewers.
         display: what of the map is shown, and how; see `save`.
         """
         return save([self], path, display)
@@ -154,13 +158,13 @@ def save(explanations: Sequence[Explanation], path: str | Path, display: Display
 
     display: what pictures show of the maps, such as ``Display(part="positive", within="prediction")``.
     Raises NameNotFoundError for an unknown suffix, ParameterError for a display that cannot be worked out for one of
-    them, or with .npz, which keeps raw values whatever is shown.
+    them, or with a form of RAW, which keeps raw values whatever is shown.
     """
     path = Path(path)
     suffix = suffix_of(path, ("npz", *WRITERS))
-    if suffix == "npz" and display is not None:
+    if suffix in RAW and display is not None:
         raise ParameterError(
-            "a display concerns pictures, and .npz keeps every raw value.\n"
+            f"a display concerns pictures, and .{suffix} keeps every raw value.\n"
             "  Leave the display out, or save a picture: .png, .svg, .pdf or .html."
         )
     path.parent.mkdir(parents=True, exist_ok=True)

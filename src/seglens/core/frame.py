@@ -87,13 +87,14 @@ class Frame:
         if len(point) != len(self.original):
             raise RegionError(
                 f"the point {point} has {len(point)} coordinates, the image {len(self.original)} dimensions "
-                f"({_size(self.original)})."
+                f"({_size(self.original)}): "
+                + ("pixel(slice, row, column)." if len(self.original) == 3 else "pixel(row, column).")
             )
         for at, n in zip(point, self.original, strict=True):
             if not 0 <= at < n:
                 raise RegionError(
-                    f"the point {point} lies outside the image of {_size(self.original)} "
-                    "(coordinates are row, column from 0)."
+                    f"the point {point} lies outside the {'volume' if len(point) == 3 else 'image'} of "
+                    f"{_size(self.original)} (coordinates are {'slice, ' * (len(point) == 3)}row, column from 0)."
                 )
         return tuple(
             min(int((at + 0.5) * new / old), new - 1)

@@ -67,6 +67,11 @@ def read_nifti(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     return array, affine
 
 
+def voxel_size(affine: NDArray[np.float64]) -> str:
+    """Sides of a voxel in words, such as '1 × 1 × 5 mm': the lengths of the affine's columns."""
+    return " × ".join(f"{side:.3g}" for side in np.linalg.norm(affine[:3, :3], axis=0)) + " mm"
+
+
 def write_nifti(explanations: Sequence["Explanation"], path: Path, display: Display | None = None) -> None:
     """The maps of one volume as NIfTI, float32 in their units, with the volume's own affine; NaN where undefined.
 
@@ -75,7 +80,6 @@ def write_nifti(explanations: Sequence["Explanation"], path: Path, display: Disp
     Raises ShapeError for maps of images, ParameterError for maps of several volumes or none, MissingExtraError.
     """
     del display
-    nib = _nibabel(f"writing {path.name}")
     if not explanations:
         raise ParameterError("no explanations to write.")
     first = explanations[0]
@@ -91,9 +95,18 @@ def write_nifti(explanations: Sequence["Explanation"], path: Path, display: Disp
                 ".npz."
             )
     values = first.map if len(explanations) == 1 else np.stack([e.map for e in explanations], -1)
-    image = nib.Nifti1Image(values.astype(np.float32), _affine(first))
+    write_volume(values.astype(np.float32), first.affine, path, f"seglens {first.method}")
+
+
+def write_volume(values: NDArray[Any], affine: NDArray[np.float64] | None, path: Path, said: str) -> None:
+    """Values [D H W] or [D H W N] in their own type as NIfTI; without an affine, of voxels of 1 mm.
+
+    said: the header's description. Raises MissingExtraError.
+    """
+    nib = _nibabel(f"writing {path.name}")
+    image = nib.Nifti1Image(values, np.eye(4) if affine is None else affine)
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = f"seglens {first.method}"[:79].encode("ascii", "replace")
+    image.header["descrip"] = said[:79].encode("ascii", "replace")
     with whole(path) as file:
         if path.name.lower().endswith(".gz"):
             from gzip import GzipFile

@@ -51,7 +51,11 @@ class _Box(Region):
     def mask(self, view: View) -> Tensor:
         def inside(size: tuple[int, ...]) -> NDArray[np.bool_]:
             if len(size) != len(self.start):
-                raise RegionError(f"{self} has {len(self.start)} dimensions, the image {len(size)}.")
+                raise RegionError(
+                    f"{self} has {len(self.start)} dimensions, the image {len(size)} ({' × '.join(map(str, size))}).\n"
+                    "  An image takes box(top, left, bottom, right); a volume six numbers, the slices first: "
+                    "box(z0, y0, x0, z1, y1, x1)."
+                )
             picture = np.zeros(size, dtype=bool)
             picture[tuple(slice(max(a, 0), b) for a, b in zip(self.start, self.stop, strict=True))] = True
             return picture
@@ -69,7 +73,11 @@ class _Polygon(Region):
     def mask(self, view: View) -> Tensor:
         def inside(size: tuple[int, ...]) -> NDArray[np.bool_]:
             if len(size) != 2:
-                raise RegionError(f"a polygon lies in a plane; this input has {len(size)} dimensions.")
+                raise RegionError(
+                    f"a polygon lies in a plane; this input has {len(size)} dimensions: {' × '.join(map(str, size))}.\n"
+                    "  In a volume ask with box(…) of six numbers, with a mask(…) of its own size, or with "
+                    "instance(…)."
+                )
             return _even_odd(self.points, size)
 
         return _drawn(view, inside)

@@ -15,16 +15,20 @@ from seglens.core.errors import NameNotFoundError, suggest
 
 def suffix_of(path: Path, formats: Iterable[str]) -> str:
     """The suffix of `path` in small letters and without its dot, one of `formats`. Raises NameNotFoundError."""
-    suffix, known = path.suffix.lstrip(".").lower(), list(formats)
-    double = ".".join(path.name.lower().split(".")[-2:])  # such as 'nii.gz'
-    if double in known and path.name.count(".") > 1:
-        return double
+    known = list(formats)
+    suffix = form_of(path, known)
     if suffix not in known:
         raise NameNotFoundError(
             f"cannot tell from {path.name!r} what to write: give a suffix of "
             f"{', '.join(f'.{f}' for f in known)}.{suggest(suffix, known)}"
         )
     return suffix
+
+
+def form_of(path: Path, formats: Iterable[str]) -> str:
+    """The last suffix of `path` in small letters and without its dot; the last two if `formats` has them (nii.gz)."""
+    double = ".".join(part[1:] for part in path.suffixes[-2:]).lower()
+    return double if double in formats else path.suffix[1:].lower()
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def _inside(a: Layer, b: Layer) -> bool:
 def _grey(network: Network, size: tuple[int, ...] | None) -> torch.Tensor:
     convention = network.convention
     first = next((p for n, p in network.module.named_parameters() if n.endswith("weight") and p.ndim > 2), None)
-    size = size or convention.size or (128,) * network.dims
+    # 64³ voxels are as many as 512² pixels.
+    size = size or convention.size or ((128,) * network.dims if network.dims < 3 else (64,) * network.dims)
     pixels = torch.full((convention.channels or (3 if first is None else first.shape[1]), *size), 0.5)
     return convention.prepare(pixels)[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seglens.core.display import Display
 from seglens.core.errors import NameNotFoundError, suggest
-from seglens.core.explanation import WRITERS, Explanation, save
+from seglens.core.explanation import RAW, WRITERS, Explanation, save
 
 INDEX = ".seglens.json"
 """Beside the results: which file came from which image, so that another image of that name does not replace it."""
@@ -91,7 +91,7 @@ class ResultFolder:
         for suffix in suffixes:
             path = self.path / f"{base}.{suffix}"
             before = path.exists()
-            save(explanations, path, None if suffix == "npz" else display)
+            save(explanations, path, None if suffix in RAW else display)
             self._origin[path.name] = str(image.absolute())
             written.append(Written(path, before))
         (self.path / INDEX).write_text(json.dumps(self._origin, indent=1, ensure_ascii=False), encoding="utf-8")

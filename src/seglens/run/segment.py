@@ -16,12 +16,13 @@ from seglens.core.classes import ClassTable
 from seglens.core.errors import ParameterError
 from seglens.core.images import Source
 from seglens.core.network import Network, upsampled
+from seglens.core.nifti import write_volume
 from seglens.core.saving import suffix_of, whole, write_arrays
 from seglens.run.explain import provenance
 from seglens.run.questions import Case, NetworkSource, forward, make_case, noted, open_network
 from seglens.viz.colours import class_colours
 
-FORMATS = ("png", "npz")
+FORMATS = ("png", "npz", "nii", "nii.gz")
 """Suffixes that a segmentation can be saved with."""
 
 _PALETTE, _GREY = 256, 65536  # values of a pixel in a PNG with a palette, and in one of 16 bits
@@ -42,6 +43,7 @@ class Segmentation:
     confidence: float32 in 0..1, [*picture] the probability of the predicted class, or [K *picture] that of each
     independent label, predicted or not.
     image: uint8, for display. network, name: of the network and of the picture. notes: what was warned of.
+    affine: float64 [4 4], from voxel indices to millimetres, of a volume that came as NIfTI; else None.
     """
 
     labels: NDArray[np.int64] | None
@@ -53,6 +55,7 @@ class Segmentation:
     name: str
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+    affine: NDArray[np.float64] | None = None
 
     def mask(self, label: str | int) -> NDArray[np.bool_]:
         """bool [*picture]: where a class is predicted. Raises ClassNotFoundError."""
@@ -60,22 +63,34 @@ class Segmentation:
         return self.masks[c] if self.masks is not None else self.labels == c
 
     def save(self, path: str | Path) -> Path:
-        """Write to `path`: .png is a label map, .npz holds every raw value.
+        """Write to `path`: .png is a label map, .nii and .nii.gz a volume's, .npz holds every raw value.
 
         The value of a PNG's pixel is the index of its class, drawn in the colour of that class by the palette; of more
         than 256 classes it is 16-bit grey. `seglens.read_labels` reads both back.
         Raises NameNotFoundError for another suffix; ParameterError for what one PNG cannot hold: independent labels,
-        which overlap, a volume, or more than 65536 classes.
+        which overlap, a volume, or more than 65536 classes; or NIfTI: independent labels, or an image.
         """
         path = Path(path)
         suffix = suffix_of(path, FORMATS)
         if suffix == "npz":
             write_arrays(self._arrays(), path)
             return path
+        if suffix != "png":
+            write_volume(self._volume(), self.affine, path, "seglens labels")
+            return path
         picture = self._picture()
         with whole(path) as file:
             picture.save(file, "PNG")
         return path
+
+    def _volume(self) -> NDArray[np.integer]:
+        if self.labels is None or self.labels.ndim != 3:
+            why = "its labels are independent" if self.labels is None else "it is an image"
+            raise ParameterError(
+                f"the segmentation of {self.name} cannot be one NIfTI: {why}.\n"
+                "  Save it as .npz, which holds all of it."
+            )
+        return self.labels.astype(np.uint8 if len(self.classes) <= _PALETTE else np.int32)
 
     def _picture(self) -> Image.Image:
         why = (
@@ -153,6 +168,7 @@ def segmented(
         name=case.picture.name,
         notes=notes,
         provenance=provenance(network, case),
+        affine=case.picture.affine,
     )
 
 
