@@ -92,8 +92,10 @@ def hull(sights: Sequence[Sight], shape: tuple[int, ...]) -> Sight:
     """
     ones = [1] * len(shape)
     roots = range(len(sights[0].lines))
-    first = tuple(torch.stack([s.first[r].min() for s in sights]).min().view(ones) for r in roots)
-    last = tuple(torch.stack([s.last[r].max() for s in sights]).max().view(ones) for r in roots)
+    # A tensor without positions sees nothing.
+    none = [torch.tensor([v]) for v in NOTHING]
+    first = tuple(torch.cat([*(s.first[r].flatten() for s in sights), none[0]]).min().view(ones) for r in roots)
+    last = tuple(torch.cat([*(s.last[r].flatten() for s in sights), none[1]]).max().view(ones) for r in roots)
     like = next((s for s in sights if len(s.shape) == len(shape)), None)
     axes = tuple(((n, like.owner(a) if like else None),) for a, n in enumerate(shape))
     return Sight(shape, first, last, axes, (None,) * len(roots))

@@ -140,7 +140,7 @@ def _entries(
 def _of_attributes(where: str, module: nn.Module) -> _Facts:
     facts: _Facts = {}
     for name, value in vars(module).items():
-        if name.endswith("_hooks") or "_hooks_" in name:
+        if not isinstance(value, bool) and (name.endswith("_hooks") or "_hooks_" in name):
             facts[f"{where}: {name}"] = _hooks(value)
         elif name not in _STORES:
             attribute = f"{where}: attribute {name!r}"
