@@ -16,7 +16,6 @@ from torch import nn
 from seglens.core.errors import NetworkError, SeglensError, missing_extra
 from seglens.networks.checkpoint import construct
 from seglens.networks.keras_endings import Ending, ending_of
-from seglens.networks.keras_running import by_running, cannot_be_separated
 from seglens.networks.keras_files import rebuilt_archive, rebuilt_hdf5, weights_of
 from seglens.networks.keras_input import convention_of, layout_of
 from seglens.networks.keras_module import (
@@ -26,6 +25,7 @@ from seglens.networks.keras_module import (
     operations_of,
     tensors_of,
 )
+from seglens.networks.keras_running import by_running, cannot_be_separated
 from seglens.networks.loaded import Loaded, Request
 
 
@@ -63,7 +63,7 @@ def keras() -> Any:
     """The package keras, on torch. Raises MissingExtraError, and NetworkError where it already runs on another."""
     found: Any = sys.modules.get("keras")
     if found is None:
-        with _environment():
+        with importing():
             try:
                 found = import_module("keras")
             except ImportError as missing:
@@ -79,7 +79,7 @@ def keras() -> Any:
 
 
 @contextmanager
-def _environment() -> Generator[None]:
+def importing() -> Generator[None]:
     """Keras's first import: on torch, and without its writing a settings file into the home folder."""
     before = {name: os.environ.get(name) for name in ("KERAS_BACKEND", "KERAS_HOME")}
     os.environ["KERAS_BACKEND"] = "torch"
@@ -96,7 +96,7 @@ def _environment() -> Generator[None]:
                 else:
                     os.environ[name] = value
             config: Any = sys.modules.get("keras.src.backend.config")
-            if config is not None and config._KERAS_DIR == folder:
+            if getattr(config, "_KERAS_DIR", None) == folder:
                 # Where Keras will keep what a user lets it download.
                 config._KERAS_DIR = str(home)
 
@@ -176,7 +176,7 @@ def loaded_model(model: Any) -> Loaded:
 
 
 def _endings(model: Any, last: tuple[bool, bool]) -> list[Ending]:
-    """How each output ends; none are separable unless all are, by the same link, as a network has one kind of output."""
+    """How each output ends; none are separable unless all are by the same link: a network has one kind of output."""
     found: list[Ending] = []
     for output in tensors_of(model, "outputs"):
         rank = len(output.shape)
@@ -198,8 +198,9 @@ def _emission(model: Any, endings: list[Ending]) -> tuple[dict[str, Any], tuple[
     if sealed is not None:
         links = {e.link for e in endings}
         if len(links) > 1:
+            ends = ", ".join(sorted(str(n or "none") for n in links))
             return {"emits": "probabilities"}, (
-                f"the outputs of {model.name} end differently ({', '.join(str(n or 'no activation') for n in links)}), so "
+                f"the outputs of {model.name} end differently ({ends}), so "
                 "none of their activations is separated. Say link='softmax' or 'sigmoid', as the one named by output= "
                 "has it, and emits='logits' for one without.",
             )

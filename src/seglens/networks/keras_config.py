@@ -1,4 +1,4 @@
-"""The configuration in a Keras file: only Keras's own layers may stand in it, and Keras 2's is put into Keras 3's words."""
+"""The configuration in a Keras file: only Keras's own layers may stand in it; Keras 2's is put into Keras 3's words."""
 
 import json
 import sys

@@ -123,9 +123,10 @@ def _ending(model: Any, tensor: Any, channels: int) -> Ending:
         return Ending("sealed", before.link, why=before.why) if shared and before.kind == "separable" else before
     if kind in _MOVED:
         source = node.input_tensors[0]
-        if source.shape[-1] == tensor.shape[-1] and channels == -1 and not shared:
-            return _ending(model, source, channels)
-        return _sealed_by(_ending(model, source, channels), f"{name!r} rearranges it")
+        before = _ending(model, source, channels)
+        # A sigmoid does not care where the channels are.
+        kept = before.link == "sigmoid" or (source.shape[-1] == tensor.shape[-1] and channels == -1)
+        return before if kept and not shared else _sealed_by(before, f"{name!r} rearranges it")
     if kind in _BLENDED and node.input_tensors:
         return _sealed_by(_ending(model, node.input_tensors[0], channels), f"{name!r} comes after it")
     if kind in RECTIFIERS or (kind in (*WEIGHTED, "Activation") and _is_open(getattr(operation, "activation", None))):
@@ -138,7 +139,7 @@ def _sealed_by(before: Ending, why: str) -> Ending:
 
 
 def _is_shared(model: Any, operation: Any, node: Any) -> bool:
-    """Whether another step of the model than the one next to the output reads this value, or runs the operation again."""
+    """Whether a step beside the way to the output reads this value, or the operation runs again elsewhere."""
     nodes = nodes_of(model)
     ids = {id(t) for t in node.output_tensors}
     readers = sum(id(t) in ids for other in nodes for t in other.input_tensors)

@@ -1,4 +1,4 @@
-"""Keras files opened without running them: the archive of Keras 3 and the HDF5 of Keras 2, checked before Keras sees them."""
+"""Keras files opened without running them: Keras 3's archive and Keras 2's HDF5, checked before Keras sees them."""
 
 import json
 import shutil

@@ -101,7 +101,7 @@ def _sized(shape: Sequence[int | None], by: int) -> Any:
 
 
 def _fits(graph: Any, inputs: Sequence[Any]) -> bool:
-    """Whether layers that join maps receive such as can be joined; Keras checks that when a model is built, not here."""
+    """Whether layers that join maps receive such as can be joined, which Keras checks when it builds a model alone."""
 
     def spec(operation: Any) -> Any:
         def infer(*args: Any, **kwargs: Any) -> Any:

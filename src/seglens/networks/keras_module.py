@@ -190,7 +190,7 @@ class KerasModule(nn.Module):
 
 
 def _unrolled(y: Tensor, sides: tuple[int, ...]) -> Tensor:
-    """[B h·w K] of a 2-D network, whose places stand in rows, as [B K h w]; [B h w] of a single channel as [B 1 h w]."""
+    """[B h·w K] of a 2-D network, its places in a row, as [B K h w]; [B h w] of a single channel as [B 1 h w]."""
     height, width = sides
     if y.shape[1] * width == y.shape[2] * height and height % y.shape[1] == 0:
         return y[:, None]
@@ -238,7 +238,7 @@ def nodes_of(model: Any) -> list[Any]:
 
 @contextmanager
 def left_out(operations: Sequence[Any]) -> Generator[None]:
-    """Those operations without their activation while the block lasts: a convolution gives its sums, a softmax its input.
+    """Those operations without their activation while the block lasts: a convolution gives sums, a softmax its input.
 
     Only the layer's instance dictionary is written, and put back: nothing is tracked, rebuilt or copied.
     """

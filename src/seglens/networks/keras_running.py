@@ -82,7 +82,7 @@ def _unknown(name: str) -> str:
 
 
 def _run(module: KerasModule, inputs: list[Tensor]) -> tuple[Any, Any]:
-    """What the module returns, and the weighted or activating layer that made that very tensor and ran once, or None."""
+    """What the module returns, and the weighted or activating layer that made that very tensor, if it ran once."""
     model = module.__dict__["model"]
     seen: list[tuple[Any, Any]] = []
     layers = {id(op): op for _, op in operations_of(model) if isinstance(op, nn.Module) and not sublayers(op)}

@@ -151,7 +151,7 @@ def _told(loaded: Loaded, description: Description, given: dict[str, Any], name:
     for note in loaded.notes:
         warnings.warn(note, GuessWarning, stacklevel=4)
     if description.input is None and "convention" not in given and "mean" not in loaded.convention:
-        _warn_of_guess(name or network.name, network.convention, where)
+        _warn_of_guess(network.name, network.convention, where)
     return network
 
 
