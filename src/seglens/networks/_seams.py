@@ -90,8 +90,12 @@ class SeamMeter:
         """The result, against the spread of the joined tensor [B K …]."""
         if self._largest is None or self._squares is None:
             return Seam(layer, covered, fields)
-        spread = torch.stack([whole[:, k].double().std(correction=0) if whole.numel() < 2**20 else whole[:, k].std()
-                              for k in range(whole.shape[1])]).to(self._largest)
+        spread = torch.stack(
+            [
+                whole[:, k].double().std(correction=0) if whole.numel() < 2**20 else whole[:, k].std()
+                for k in range(whole.shape[1])
+            ]
+        ).to(self._largest)
         # A channel that hardly varies beside the others is measured against those.
         spread = spread.clamp_min(float(spread.max()) * 1e-3).clamp_min(torch.finfo(torch.float64).tiny)
         return Seam(

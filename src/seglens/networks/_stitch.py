@@ -17,7 +17,6 @@ from seglens.core.errors import SeamWarning
 from seglens.core.nested import Node, Rule
 from seglens.core.network import Network
 from seglens.core.progress import tell
-from seglens.core.receptive import Follower
 from seglens.core.slopes import nodes_between
 from seglens.networks._seams import Seam, SeamMeter
 from seglens.networks._stitching import Box, Cuts, Rows, extent, indices
@@ -85,8 +84,8 @@ class Job:
     def joined(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """[B K *whole] without history: tile after tile, of each what lies in its core."""
         plan, cuts = self.plan, self.plan.cuts[self.stop]
-        # In place is followed as if every position saw everything; joined side by side each keeps its own.
-        followed = any(isinstance(mode, Follower) for mode in _get_current_dispatch_mode_stack())
+        # What follows operations loses track of memory written in place, and keeps it of tiles joined side by side.
+        followed = bool(_get_current_dispatch_mode_stack())
         meter = SeamMeter(self.network if self.stop == OUTPUT else None)
         strips: dict[tuple[tuple[int, ...], int], Tensor] = {}
         cores: dict[tuple[int, ...], Tensor] = {}
@@ -119,10 +118,8 @@ class Job:
             _warn(self.network, seam)
         return whole
 
-    def slopes(
-        self, x: Tensor, maps: Sequence[Tensor], grad: Tensor, wanted: Sequence[bool]
-    ) -> list[Tensor | None]:
-        """Derivatives by x and by the maps, those wanted: each tile computed again, where a gradient reaches its core."""
+    def slopes(self, x: Tensor, maps: Sequence[Tensor], grad: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Derivatives by x and by the maps, those wanted: each tile whose core a gradient reaches runs again."""
         sources = [x, *maps]
         found = [torch.zeros_like(t) if w else None for t, w in zip(sources, wanted, strict=True)]
         tiles = indices(self.plan.rows)
@@ -186,9 +183,7 @@ class Job:
         return inputs
 
     def _slices(self, maps: Sequence[Tensor], tile: tuple[int, ...]) -> dict[Call, Tensor]:
-        return {
-            call: a[(..., *self.plan.whole(call, tile))].clone() for call, a in zip(self.given, maps, strict=True)
-        }
+        return {call: a[(..., *self.plan.whole(call, tile))].clone() for call, a in zip(self.given, maps, strict=True)}
 
 
 class Stitch(torch.autograd.Function):

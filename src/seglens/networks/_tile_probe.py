@@ -1,4 +1,4 @@
-"""What must be known of a network before its tiles can be joined: strides, receptive fields, sizes; from passes on tiles."""
+"""What must be known of a network before its tiles can be joined: strides, receptive fields and sizes."""
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
@@ -64,18 +64,17 @@ def look(network: Network, inputs: Sequence[Tensor], paths: Iterable[str]) -> di
     return seen
 
 
-def unit_of(network: Network, inputs: Sequence[Tensor], least: int) -> tuple[int, ...]:
+def unit_of(network: Network, x: Tensor, least: int) -> tuple[int, ...]:
     """For each dimension the least common multiple of all strides inside the network, and of `least`.
 
     Tiles that begin at its multiples fall on every grid of the network as the whole picture does. Strides that do not
-    divide the tile (of adaptive pooling, say) do not count: no place suits them.
+    divide x [B C *tile] twice (of adaptive pooling, say) do not count: no place suits them. Raises NetworkError.
     """
-    x = inputs[network.explained]
     with _disable_current_modes(), torch.no_grad(), _kept_random_state(x.device):
         strides = _Strides()
         strides.root(x)
         with strides:
-            network.module(*inputs)
+            network(x)
     units = [least] * (x.ndim - 2)
     for found in sorted(strides.found):
         d, jump = found

@@ -229,7 +229,13 @@ def default_layer(layers: Sequence[Layer]) -> Layer:
 
 
 def layers_of(network: Network, x: Tensor) -> list[Layer]:
-    """The layer tree of a network for input x [B C *grid], in one pass; the network is left as it was."""
+    """The layer tree of a network for input x [B C *grid], in one pass; the network is left as it was.
+
+    Of a network in tiles, that of the network inside on the first tile.
+    """
+    from seglens.networks.tiled import one_tile  # which imports this file
+
+    network, x = one_tile(network, x)
     if not network.extra:
         x = x[:1]
     x = x.detach().to(device=network.device, dtype=network.dtype)

@@ -65,9 +65,8 @@ def tiled(network: Network, size: Sides | None = None, overlap: Sides | None = N
     divisor = network.convention.divisor
     sides = _sides(made_for or USUAL if size is None else size, dims, "size")
     sides = tuple(-(-n // divisor) * divisor for n in sides)
-    example = _grey(network, sides)
     with capture(network):
-        unit = unit_of(network, example, divisor)
+        unit = _unit(network, sides, divisor)
         sides = tuple(-(-n // u) * u for n, u in zip(sides, unit, strict=True))
         seen = look(network, _grey(network, sides), ())[OUTPUT]
     if len(seen.shape) != dims + 2:
@@ -82,7 +81,7 @@ def tiled(network: Network, size: Sides | None = None, overlap: Sides | None = N
         convention = replace(convention, size=None, fit="pad", divisor=joint)
     layer = network.default_layer
     if layer is None:
-        layer = _default_layer(network, example[network.explained])
+        layer = _default_layer(network, _grey(network, sides)[network.explained])
     module = TiledModule(network, Tiles(sides, widths), unit)
     return network.with_(module=module, convention=convention, output=None, default_layer=layer)
 
@@ -209,17 +208,13 @@ class TiledModule(nn.Module):
                     "network without tiles."
                 )
         joined = {call: self._cuts(rows, call, first[call], looks[last][call], lines[call]) for call in first}
-        fields = {
-            call: tuple(None if line is None else line.size for line in found) for call, found in lines.items()
-        }
+        fields = {call: tuple(None if line is None else line.size for line in found) for call, found in lines.items()}
         return Plan(rows, joined, fields)
 
     def _cuts(
         self, rows: tuple[Rows, ...], call: Call, inner: Look, last: Look, lines: Sequence[Any]
     ) -> tuple[Cuts, ...]:
-        return tuple(
-            cuts(r, [inner.grid[d]] * (len(r) - 1) + [last.grid[d]], lines[d]) for d, r in enumerate(rows)
-        )
+        return tuple(cuts(r, [inner.grid[d]] * (len(r) - 1) + [last.grid[d]], lines[d]) for d, r in enumerate(rows))
 
     def _look(self, inputs: Sequence[Tensor], size: tuple[int, ...], watched: Sequence[str]) -> dict[Call, Look]:
         x = inputs[self.network.explained]
@@ -290,6 +285,18 @@ def _mirror(module: nn.Module) -> nn.Module:
         return known[one]
 
     return of(module)
+
+
+def _unit(network: Network, sides: tuple[int, ...], divisor: int) -> tuple[int, ...]:
+    """The network's stride, found on a tile that the usual strides divide; on the tile itself where that fails."""
+    even = lcm(divisor, 32)
+    wide = tuple(-(-n // even) * even for n in sides)
+    try:
+        return unit_of(network, _grey(network, wide)[network.explained], divisor)
+    except NetworkError:
+        if wide == sides:
+            raise
+        return unit_of(network, _grey(network, sides)[network.explained], divisor)
 
 
 def _one(found: Sequence[Any]) -> Any:
