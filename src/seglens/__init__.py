@@ -60,6 +60,7 @@ from seglens.methods import (
 )
 from seglens.metrics import Confusion, Tallies
 from seglens.networks import describe, load
+from seglens.networks.tiled import seams_of, tiled
 from seglens.run.activations import activations
 from seglens.run.channels import Activations
 from seglens.run.compare import compare
@@ -69,6 +70,7 @@ from seglens.run.evaluate import evaluate
 from seglens.run.evaluation import Evaluation
 from seglens.run.explain import Failure, explain, explain_each
 from seglens.run.found import Found, find_classes
+from seglens.run.graph import network_graph
 from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
 from seglens.run.object_parts import ObjectParts, Part
@@ -164,6 +166,7 @@ __all__ = [
     "load",
     "mask",
     "measured",
+    "network_graph",
     "open",
     "outside",
     "parse_region",
@@ -174,9 +177,11 @@ __all__ = [
     "read_labels",
     "read_mask",
     "save",
+    "seams_of",
     "segment",
     "sensitivity",
     "sensitivity_each",
+    "tiled",
     "truth",
     "verify",
     "watching",

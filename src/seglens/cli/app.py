@@ -14,6 +14,7 @@ from seglens.cli.context import context
 from seglens.cli.demo import demo
 from seglens.cli.evaluate import errors, evaluate
 from seglens.cli.explain import explain
+from seglens.cli.graph import graph
 from seglens.cli.inspect import classes, describe, layers, methods
 from seglens.cli.options import with_method_options
 from seglens.cli.parts import parts
@@ -58,6 +59,7 @@ app.command()(with_method_options(sensitivity))
 app.command()(activations)
 app.command()(classes)
 app.command()(layers)
+app.command()(graph)
 app.command()(methods)
 app.command()(describe)
 app.command()(evaluate)

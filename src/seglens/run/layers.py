@@ -29,7 +29,7 @@ def layer_tree(
     net = open_network(network, device)
     if image is not None:
         return layers_of(net, make_case(net, image).x)
-    return layers_of(net, _grey(net, size))
+    return layers_of(net, grey(net, size))
 
 
 def explain_layers(
@@ -99,7 +99,11 @@ def _inside(a: Layer, b: Layer) -> bool:
     return a.path.startswith(f"{b.path}.")
 
 
-def _grey(network: Network, size: tuple[int, ...] | None) -> torch.Tensor:
+def grey(network: Network, size: tuple[int, ...] | None) -> torch.Tensor:
+    """An input [1 C *size] of one grey, for a pass that asks nothing of a picture.
+
+    size: by default the convention's, or 128 pixels a side; made to fit its divisor.
+    """
     convention = network.convention
     first = next((p for n, p in network.module.named_parameters() if n.endswith("weight") and p.ndim > 2), None)
     # 64³ voxels are as many as 512² pixels.
