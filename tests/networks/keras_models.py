@@ -84,11 +84,15 @@ class Subclassed(k.Model):
 
     def __init__(self, layout: str) -> None:
         super().__init__(name="subclassed")
+        self.layout = layout
         self.parts = _parts(layout)
         self.found = [p for p in self.parts.values() if p is not None]
 
     def call(self, x: Any) -> Any:
         return _run(self.parts, x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"layout": self.layout}
 
 
 def keras_unet(style: str = "functional", layout: str = "channels_last", side: int | None = 16, seed: int = 0) -> Any:

@@ -175,7 +175,9 @@ def _modern(value: Any) -> Any:
     kind, inner = table.get("class_name"), table.get("config")
     if kind == "Sequential" and isinstance(inner, list):
         # Before Keras 2.2.3 a sequential model was a bare list of layers.
-        return {**table, "config": {"name": "sequential", "layers": inner}}
+        table["config"] = inner = {"name": "sequential", "layers": inner}
+    if kind == "Sequential" and isinstance(inner, dict):
+        return {**table, "config": _with_input(cast("dict[str, Any]", value), cast("dict[str, Any]", inner))}
     if not isinstance(kind, str) or not isinstance(inner, dict):
         return table
     config = cast("dict[str, Any]", inner)
@@ -187,7 +189,24 @@ def _modern(value: Any) -> Any:
         config = {k: v for k, v in config.items() if k not in _KEPT_BY_KERAS_2}
     if kind == "LeakyReLU" and "alpha" in config:
         config["negative_slope"] = config.pop("alpha")
+    if kind != "InputLayer":
+        # Said by the layer of the input too; Keras 3 would take the batch in it for a side.
+        config.pop("batch_input_shape", None)
     policy = config.get("dtype")
     if isinstance(policy, dict) and "module" not in policy:
         config["dtype"] = cast("dict[str, Any]", policy).get("config", {}).get("name", "float32")
     return {**table, "config": config}
+
+
+def _with_input(old: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """A sequential model's settings with a layer for its input, which its first layer's shape once stood for."""
+    layers = cast("list[dict[str, Any]]", config.get("layers") or [])
+    if not layers or layers[0].get("class_name") == "InputLayer":
+        return config
+    before: Any = old["config"]
+    first: Any = before[0] if isinstance(before, list) else before["layers"][0]
+    shape = first.get("config", {}).get("batch_input_shape")
+    if shape is None:
+        return config
+    entry = {"class_name": "InputLayer", "config": {"batch_input_shape": shape, "name": f"{config['name']}_input"}}
+    return {**config, "layers": [entry, *layers]}
