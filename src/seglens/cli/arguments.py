@@ -60,6 +60,18 @@ Constructor = Annotated[
     str | None,
     typer.Option("--constructor", metavar="PKG.MOD:CLASS", help="What builds the module of a file of mere weights."),
 ]
+TilesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tiles", metavar="N", help="Run the network on tiles of N × N pixels, for large pictures."
+    ),
+]
+OverlapOption = Annotated[
+    int | None,
+    typer.Option(
+        "--overlap", metavar="N", help="Pixels by which tiles overlap; by default what the network sees, or a quarter."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="JSON on standard output, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Say only what went wrong.")]
 
@@ -145,10 +157,19 @@ class Precision(StrEnum):
     bfloat16 = "bfloat16"
 
 
-def opened(network: str, trust: bool, constructor: str | None, device: str | None) -> Network:
-    """The network that the arguments name, with a spinner while it loads."""
+def opened(
+    network: str,
+    trust: bool,
+    constructor: str | None,
+    device: str | None,
+    tiles: int | None = None,
+    overlap: int | None = None,
+) -> Network:
+    """The network that the arguments name, in tiles where they say so, with a spinner while it loads."""
+    if overlap is not None and tiles is None:
+        raise typer.BadParameter("it says by how much tiles overlap: give --tiles too.", param_hint="--overlap")
     with show.busy(f"opening {network}"):
-        return open_for(network, trust=trust, constructor=constructor, device=device)
+        return open_for(network, trust=trust, constructor=constructor, device=device, tiles=tiles, overlap=overlap)
 
 
 def region_of(text: str | None, file: Path | None) -> Region | None:

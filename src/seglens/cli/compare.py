@@ -19,10 +19,12 @@ from seglens.cli.arguments import (
     MaskFile,
     NetworkFile,
     OfWord,
+    OverlapOption,
     Quiet,
     Reduce,
     ReduceWord,
     RegionText,
+    TilesOption,
     Trust,
     TruthFile,
     class_option,
@@ -92,6 +94,8 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
     device: Device = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = None,
     trust: Trust = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
@@ -109,7 +113,7 @@ def compare(
         question = Question(
             label, against, region_of(region, mask_file), None if of is None else of.value, reduce.value
         )
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, tiles, overlap)
         target = settled(net, Given(image, truth, instances), [question], 255)[0]
         with show.Steps(1, json or quiet) as steps, watching(steps.within):
             steps.begin(image.name)

@@ -18,6 +18,8 @@ from seglens.cli.arguments import (
     Images,
     Json,
     NetworkFile,
+    OverlapOption,
+    TilesOption,
     Trust,
     class_option,
     files_option,
@@ -72,6 +74,8 @@ def evaluate(
     out: Annotated[list[Path] | None, files_option(f"Write to a file: {', '.join(FORMATS)}")] = None,
     json: Json = False,
     device: Device = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = None,
     trust: Trust = False,
     constructor: Constructor = None,
 ) -> None:
@@ -83,7 +87,7 @@ def evaluate(
         label = _ignore(ignore)
         files = expand_paths(images)
         check_files(out or (), FORMATS, [*files, truth, Path(network)])
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, tiles, overlap)
         with show.Steps(len(files), json) as steps:
             found = run(net, files, truth, ignore=label, tolerance=tolerance, step=steps.begin)
         by: By | None = None if normalise is None else normalise.value
@@ -111,6 +115,8 @@ def errors(
     out: Annotated[list[Path] | None, files_option(f"Write to a file: {', '.join(ERROR_FORMATS)}")] = None,
     json: Json = False,
     device: Device = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = None,
     trust: Trust = False,
     constructor: Constructor = None,
 ) -> None:
@@ -121,7 +127,7 @@ def errors(
     with show.reported():
         number = _ignore(ignore)
         check_files(out or (), ERROR_FORMATS, [image, truth, Path(network)])
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, tiles, overlap)
         with show.busy("running the network once"):
             found = find_errors(net, image, truth, least=least, ignore=number)
         told = found.to_dict(label)

@@ -23,11 +23,13 @@ from seglens.cli.arguments import (
     MaskFile,
     NetworkFile,
     OfWord,
+    OverlapOption,
     Precision,
     Quiet,
     Reduce,
     ReduceWord,
     RegionText,
+    TilesOption,
     Trust,
     class_option,
     folder_option,
@@ -96,6 +98,8 @@ def explain(
     json: Json = False,
     quiet: Quiet = False,
     device: Device = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = None,
     precision: Annotated[Precision | None, typer.Option(help="Run the network under autocast.")] = None,
     trust: Trust = False,
     constructor: Constructor = None,
@@ -122,7 +126,7 @@ def explain(
             folder = ResultFolder(places.folder, files, region_words(region, mask_file) or None, bool(layer))
         sink = Sink.of(places, folder, display_of(part, within, percentile, shared, truth=truth is not None))
         layers = "all" if layer and "all" in layer else layer
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, tiles, overlap)
         _check_classes(net, [*labels, against])
         report = _Report(net.name, network, json, quiet)
         try:

@@ -9,7 +9,18 @@ import typer
 from rich.text import Text
 
 from seglens.cli import show
-from seglens.cli.arguments import Constructor, Device, Image, Json, NetworkFile, Trust, files_option, opened
+from seglens.cli.arguments import (
+    Constructor,
+    Device,
+    Image,
+    Json,
+    NetworkFile,
+    OverlapOption,
+    TilesOption,
+    Trust,
+    files_option,
+    opened,
+)
 from seglens.cli.files import check_files
 from seglens.cli.options import shown
 from seglens.run.describe import as_toml, colours_of, default_of, described, write_beside
@@ -33,6 +44,8 @@ def classes(
     ] = None,
     json: Json = False,
     device: Device = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = None,
     trust: Trust = False,
     constructor: Constructor = None,
 ) -> None:
@@ -42,7 +55,7 @@ def classes(
     """
     with show.reported():
         check_files(out or (), FORMATS, [image, Path(network)])
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, tiles, overlap)
         # First, so that a network that labels no pixels is told before anything is printed.
         predicted = segment(net, image) if out else None
         written = [] if predicted is None else [predicted.save(path) for path in out or ()]

@@ -22,6 +22,7 @@ from seglens.core.network import Network, is_out_of_memory, upsampled
 from seglens.core.nifti import voxel_size
 from seglens.core.targets import Target, empty_region
 from seglens.networks.layers import default_layer_of
+from seglens.networks.tiled import tiling_of
 from seglens.run.pairs import one_for_each
 from seglens.run.questions import (
     Asked,
@@ -307,6 +308,7 @@ def provenance(network: Network, case: Case) -> dict[str, str]:
         **({} if case.picture.affine is None else {"voxel size": voxel_size(case.picture.affine)}),
         "network input": times(case.frame.grid),
         "network source": network.source,
+        **tiling_of(network),
         "device": str(network.device),
         "seglens": version("seglens"),
         "torch": torch.__version__,

@@ -5,6 +5,7 @@ import os
 from seglens.core.errors import ParameterError
 from seglens.core.network import Network
 from seglens.networks import BUILTIN, load
+from seglens.networks.tiled import tiled
 
 __all__ = ["BUILTIN", "open_for"]
 
@@ -15,8 +16,10 @@ def open_for(
     trust: bool = False,
     constructor: str | None = None,
     device: str | None = None,
+    tiles: int | None = None,
+    overlap: int | None = None,
 ) -> Network:
-    """The network in a file or of a built-in name, on `device`. Arguments as `seglens.load`.
+    """The network in a file or of a built-in name, on `device`. Arguments as `seglens.load` and `seglens.tiled`.
 
     Raises what `load` raises, and ParameterError for a device that does not exist here.
     """
@@ -30,4 +33,4 @@ def open_for(
             raise ParameterError(
                 f"the device {device!r} cannot be used here: {first}\n  Leave it out to use the CPU."
             ) from absent
-    return network
+    return network if tiles is None else tiled(network, tiles, overlap)
