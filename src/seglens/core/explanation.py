@@ -19,7 +19,7 @@ from seglens.core.saving import suffix_of, write_arrays
 FORMAT = 1
 """Version of the saved form; a file of a later one is refused with a clear error."""
 
-RAW = ("npz", "nii", "nii.gz")
+RAW = ("npz", "nii", "nii.gz", "tif", "tiff")
 """Forms that hold raw values, whatever a display shows."""
 
 Writer = Callable[["Sequence[Explanation]", Path, Display], None]

@@ -21,6 +21,7 @@ from torch import Tensor
 from seglens.core.arrays import Axes, axes_of, channels_first, displayed, scaled, windowed
 from seglens.core.errors import ImageError, suggest
 from seglens.core.nifti import is_nifti, read_nifti
+from seglens.core.rasters import is_raster, read_raster
 
 Source = str | os.PathLike[str] | Image.Image | NDArray[np.generic] | Tensor
 
@@ -40,6 +41,7 @@ class Picture:
     name: the file's name, or what else the image came from.
     notes: what was changed on the way in, one sentence each.
     affine: float64 [4 4], from a voxel's indices to millimetres, of a NIfTI file; None otherwise.
+    georeference: where on the earth it lies, see `core.rasters`; '' for nowhere.
     """
 
     pixels: Tensor
@@ -47,6 +49,7 @@ class Picture:
     name: str
     notes: tuple[str, ...] = ()
     affine: NDArray[np.float64] | None = None
+    georeference: str = ""
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -85,7 +88,7 @@ def read_image(
     """
     notes: list[str] = []
     name = name_of(source)
-    affine = None
+    affine, georeference = None, ""
 
     def from_array(array: NDArray[np.generic], axes: Axes | None, tensor: bool = False) -> NDArray[np.float32]:
         array = channels_first(array, name, axes or axes_of(array.shape, dims, channels, tensor))
@@ -103,6 +106,9 @@ def read_image(
             pixels = from_array(array, axes or ("DHWC" if array.ndim == 4 else "DHW"))
         elif path.suffix.lower() in ARRAY_SUFFIXES:
             pixels = from_array(load_array(path), axes)
+        elif stack is None and is_raster(path, channels):
+            array, georeference = read_raster(path, channels, notes)
+            pixels = from_array(array, "CHW")
         else:
             with open_image(path, notes) as image:
                 pixels = _from_pil(image, name, stack, notes)
@@ -111,7 +117,7 @@ def read_image(
     if pixels.size == 0:
         raise ImageError(f"{name} holds no pixels: its size is {_times(pixels.shape[1:])}.")
     values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
-    return Picture(values, displayed(pixels, name, bands, notes), name, tuple(notes), affine)
+    return Picture(values, displayed(pixels, name, bands, notes), name, tuple(notes), affine, georeference)
 
 
 def expand_paths(patterns: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -20,6 +20,7 @@ from seglens.core.maps import Maps
 from seglens.core.method import Method, in_full, takes_target
 from seglens.core.network import Network, is_out_of_memory, upsampled
 from seglens.core.nifti import voxel_size
+from seglens.core.rasters import placed
 from seglens.core.targets import Target, empty_region
 from seglens.networks.layers import default_layer_of
 from seglens.networks.tiled import tiling_of
@@ -306,6 +307,7 @@ def provenance(network: Network, case: Case) -> dict[str, str]:
         "image": case.picture.name,
         "image size": times(case.frame.original),
         **({} if case.picture.affine is None else {"voxel size": voxel_size(case.picture.affine)}),
+        **placed(case.picture.georeference),
         "network input": times(case.frame.grid),
         "network source": network.source,
         **tiling_of(network),
