@@ -159,7 +159,7 @@ def loaded_model(model: Any) -> Loaded:
             "  Call it once on an example, or begin it with keras.Input(shape)."
         )
     last = layout_of(model)
-    convention, batch, notes = convention_of(model, last[0])
+    convention, batch, guesses = convention_of(model, last[0])
     endings = _endings(model, last)
     switches = [e.switch for e in endings if e.switch is not None]
     module = KerasModule(model, switches, last)
@@ -172,7 +172,9 @@ def loaded_model(model: Any) -> Loaded:
     def emitting(emits: Literal["logits", "probabilities"]) -> nn.Module:
         return module if emits == "logits" else KerasModule(model, (), last)
 
-    return Loaded(module, convention, batch, fields, (*notes, *said), emitting if switches else None)
+    return Loaded(
+        module, convention, batch, fields, notes=said, guesses=tuple(guesses), emitting=emitting if switches else None
+    )
 
 
 def _endings(model: Any, last: tuple[bool, bool]) -> list[Ending]:
