@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import (
     _get_current_dispatch_mode_stack,  # pyright: ignore[reportPrivateUsage]
 )
 
+from seglens.core._sight import Line
 from seglens.core.errors import SeamWarning
 from seglens.core.nested import Node, Rule
 from seglens.core.network import Network
@@ -31,12 +32,18 @@ TOLD = 16
 class Plan:
     """How one size of picture is tiled: the tiles, and where each layer asked for and the output are cut.
 
-    calls: the layers in the order in which they run, then the output. fields: receptive fields, for reports.
+    calls: the layers in the order in which they run, then the output. lines: the laws of their receptive fields, None
+    where there is none. fields: their sizes.
     """
 
     rows: tuple[Rows, ...]
     cuts: Mapping[Call, tuple[Cuts, ...]]
-    fields: Mapping[Call, tuple[int | None, ...]]
+    lines: Mapping[Call, tuple[Line | None, ...]]
+
+    @property
+    def fields(self) -> dict[Call, tuple[int | None, ...]]:
+        """Receptive fields in pixels; None for everything, or for what follows no law."""
+        return {call: tuple(None if line is None else line.size for line in v) for call, v in self.lines.items()}
 
     @property
     def calls(self) -> list[Call]:

@@ -159,7 +159,7 @@ class TiledModule(nn.Module):
             self._state["seams"].clear()
             with self._hooked_once(watched):
                 return self.network.pick(self.network.module(*inputs))
-        plan = self._plan(inputs, watched)
+        plan = self.plan(inputs, watched)
         # Each `capture` registers hooks of its own here: the first pass in it is measured.
         key = tuple(self._forward_pre_hooks)
         measured = self._state.get("measured") != key or not self._state["seams"]
@@ -177,8 +177,8 @@ class TiledModule(nn.Module):
             self._state["seams"].update(seams)
         return out
 
-    def _plan(self, inputs: Sequence[Tensor], watched: Sequence[str]) -> Plan:
-        """For these sizes; worked out once, by passes on three tiles."""
+    def plan(self, inputs: Sequence[Tensor], watched: Sequence[str] = ()) -> Plan:
+        """For these sizes and layers; worked out once, by passes on three tiles. Inside `capture`."""
         x = inputs[self.network.explained]
         key = (tuple(x.shape[1:]), *watched)
         if key not in self._state["plans"]:
@@ -208,8 +208,7 @@ class TiledModule(nn.Module):
                     "network without tiles."
                 )
         joined = {call: self._cuts(rows, call, first[call], looks[last][call], lines[call]) for call in first}
-        fields = {call: tuple(None if line is None else line.size for line in found) for call, found in lines.items()}
-        return Plan(rows, joined, fields)
+        return Plan(rows, joined, lines)
 
     def _cuts(
         self, rows: tuple[Rows, ...], call: Call, inner: Look, last: Look, lines: Sequence[Any]
