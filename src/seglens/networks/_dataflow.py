@@ -49,7 +49,8 @@ class Step:
 class Call:
     """One call of a module. number: of the calls of that path, from 0. parent: the call around it, -1 of the root.
 
-    start: the number of steps before it. parts: whether it called other modules. idle: it handed on what it was given.
+    start: the number of steps before it. given: its arguments, each with the step that made it and its shape.
+    parts: whether it called other modules. idle: it handed on what it was given.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Call:
     number: int
     parent: int
     start: int
+    given: list[tuple[int, tuple[int, ...]]] = field(default_factory=list[tuple[int, tuple[int, ...]]])
     parts: bool = False
     idle: bool = False
     shape: tuple[int, ...] | None = None
@@ -141,13 +143,15 @@ class _Recorder(TorchDispatchMode):
                 self._written = {k: v for k, v in self._written.items() if not v[0].expired()}
                 self._written[storage.cdata] = (storage, origin)
 
-    def begin(self, path: str, module: nn.Module, *_: object) -> None:
+    def begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Pre-hook: a module is called."""
         calls = self.trace.calls
         number = self._runs.get(path, 0)
         self._runs[path] = number + 1
         calls[self._stack[-1]].parts = True
-        calls.append(Call(path, module, number, self._stack[-1], len(self.trace.steps)))
+        made = [(self._origin(t), tuple(t.shape)) for t in tensors((args, kwargs))]
+        given = [(o.step, shape) for o, shape in made if o is not None and o.step is not None]
+        calls.append(Call(path, module, number, self._stack[-1], len(self.trace.steps), given))
         self._stack.append(len(calls) - 1)
 
     def end(self, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:

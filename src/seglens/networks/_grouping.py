@@ -29,8 +29,7 @@ def grouped(trace: Trace, name: str) -> Graph:
     tree = _Tree(trace, items)
     nodes, edges = tree.nodes(), list[Edge]()
     for i in tree.order:
-        # A layer takes a tensor once, however often its operations look at it.
-        reads = items[i].reads if items[i].layer is None else list(dict.fromkeys(items[i].reads))
+        reads = items[i].reads
         edges += [Edge(nodes[s].id, nodes[i].id, k, (shape,)) for k, (s, shape) in enumerate(reads)]
     root = trace.calls[0].module
     return Graph(
@@ -66,16 +65,34 @@ def _items(trace: Trace) -> list[_Item]:
         item.steps.append(step)
         item.weights.update(step.weights)
         item.reads += [(place[s], shape) for s, shape in step.reads if place[s] != at]
+    for item in items:
+        if item.layer is not None:
+            item.reads = _taken(item.reads, [(place[s], shape) for s, shape in item.layer.given])
     return items
+
+
+def _taken(reads: Sequence[tuple[int, Shape]], given: Sequence[tuple[int, Shape]]) -> list[tuple[int, Shape]]:
+    """What a layer reads: of its arguments, as they came, those that it looked at; then what it found elsewhere.
+
+    A layer takes a tensor once, however often its operations look at it.
+    """
+    looked_at = {s for s, _ in reads}
+    taken = [(s, shape) for s, shape in dict.fromkeys(given) if s in looked_at]
+    known = {s for s, _ in taken}
+    elsewhere: dict[int, Shape] = {}
+    for s, shape in reads:
+        if s not in known:
+            elsewhere.setdefault(s, shape)
+    return [*taken, *elsewhere.items()]
 
 
 def _is_opened(call: Call, steps: Sequence[Step]) -> bool:
     """Whether a module without parts is more than a layer: one of the user's with several weighty operations."""
-    return not is_torchs(call.module) and sum(_kind(s) in HEAVY for s in steps) > 1
+    return not is_torchs(call.module) and sum(_kind(s, s.reads) in HEAVY for s in steps) > 1
 
 
-def _kind(step: Step) -> str:
-    return step.name[1:] if step.name[0] == ":" else kind_of(step.name, len({s for s, _ in step.reads}))
+def _kind(step: Step, reads: Sequence[tuple[int, Shape]]) -> str:
+    return step.name[1:] if step.name[0] == ":" else kind_of(step.name, len({s for s, _ in reads}))
 
 
 def _without_constants(items: list[_Item]) -> list[_Item]:
@@ -159,11 +176,11 @@ class _Tree:
         call, last = item.layer or self._calls[item.call], item.steps[-1]
         weights = item.weights
         if item.layer is None:
-            kind, type_ = _kind(last), last.name.lstrip(":")
+            kind, type_ = _kind(last, item.reads), last.name.lstrip(":")
             shape, seen = last.shape, last.seen
         else:
             type_ = type_of(call.module)
-            kind = kind_of_module(type_, map(_kind, item.steps))
+            kind = kind_of_module(type_, (_kind(s, s.reads) for s in item.steps))
             shape, seen = call.shape or last.shape, call.seen
             weights = weights | _weights([call.module])
         return Node(

@@ -87,6 +87,8 @@ def layered(boxes: Sequence[Box], wires: Sequence[Wire], head: float = 0.0, foot
     drawing.order()
     drawing.spread_entries()
     drawing.settle()
+    first, last = ([i for i, b in enumerate(boxes) if b.row == row] for row in ("first", "last"))
+    drawing.line_up(first, last)
     return _measured(boxes, wires, rows_of, drawing, chains, head, foot)
 
 
@@ -231,6 +233,19 @@ class _Drawing:
             for row in self.rows if sweep % 2 == 0 else self.rows[::-1]:
                 self._settle_row(row, sweep % 2 == 0, sweep >= _SETTLING - 4)
         self._straighten()
+
+    def line_up(self, first: list[int], last: list[int]) -> None:
+        """Where a level has one port on an edge, the nearest one on the other stands over or under it.
+
+        Groups in a series then stand in line, instead of each a little further aside than the one before.
+        """
+        for one, others in ((last, first), (first, last)):
+            if len(one) == 1 and others:
+                x = self.vertices[one[0]].x
+                v = min(others, key=lambda v: abs(self.vertices[v].x - x))
+                least, most = self._room(v)
+                self.vertices[v].x = min(max(x, least), most)
+                return
 
     def _settle_row(self, row: list[int], down: bool, both: bool) -> None:
         wanted, weights, steps = list[float](), list[float](), list[float]()
