@@ -107,6 +107,8 @@ def _builtin(name: str, given: dict[str, Any]) -> Network:
 
 def _adapted(source: object) -> Loaded | None:
     """The network in an object of another library, by the packages of its classes; None where none speaks up."""
+    # Announces what to make of exported programs and of what torch makes of them.
+    import_module("seglens.networks.exported")
     packages = dict.fromkeys(c.__module__.partition(".")[0] for c in type(source).__mro__)
     for package in packages:
         if package in ADAPTERS and (loaded := ADAPTERS[package](source)) is not None:
@@ -148,9 +150,10 @@ def _from_file(
 def _told(loaded: Loaded, description: Description, given: dict[str, Any], name: str, where: str) -> Network:
     """The network, and warnings of what was not told."""
     network = _assembled(loaded, description, given, name)
-    for note in loaded.notes:
+    told = description.input is not None or "convention" in given
+    for note in (*loaded.notes, *(() if told else loaded.guesses)):
         warnings.warn(note, GuessWarning, stacklevel=4)
-    if description.input is None and "convention" not in given and "mean" not in loaded.convention:
+    if not told and "mean" not in loaded.convention:
         _warn_of_guess(network.name, network.convention, where)
     return network
 

@@ -36,6 +36,7 @@ class Loaded:
     guessed. batch: how many images it takes at once (None: any number). fields: further fields of `Network`
     (classes, emits, link, output, name, default_layer, …). Descriptions and the caller go before all of them.
     notes: what whoever loads it is to know, such as that no logits can be had; each becomes a GuessWarning.
+    guesses: likewise, of `convention`, said where neither the caller nor a description tells how images are taken.
     emitting: gives the module that emits 'logits' or 'probabilities', for a source that can do both; used where the
     caller or a description states another than `fields` does.
     """
@@ -45,6 +46,7 @@ class Loaded:
     batch: int | None = None
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
     emitting: Callable[[Literal["logits", "probabilities"]], nn.Module] | None = None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,10 @@ from seglens.core.classes import ClassTable
 from seglens.core.errors import NetworkError, UnsafeFileError
 from seglens.core.network import Network
 from seglens.networks.loaded import Loaded, Request
+from seglens.networks.pickles import damaged
 from seglens.networks.transformers_files import read_table, read_weights, without_code
 from seglens.networks.transformers_input import convention_of, preprocessing
+from seglens.networks.transformers_layers import encoder_end
 from seglens.networks.transformers_library import MASK_CLASSIFIERS, TAKEN, is_classifier, is_taken, library, quiet
 from seglens.networks.transformers_module import MaskClassifier, PixelModel
 
@@ -49,8 +52,8 @@ def load_folder(path: Path, request: Request) -> Loaded:
     with quiet():
         model, notes = _own_code(found, path) if with_code else _built(found, name, config, path, request.trust)
         model.eval()
-        processor, said = _processor(found, model, path)
-    return _described(model, processor, path, [*notes, *said])
+        processor, guessed = _processor(found, model, path)
+    return _described(model, processor, path, notes, guessed)
 
 
 def adapt(source: Any) -> Loaded | None:
@@ -60,7 +63,7 @@ def adapt(source: Any) -> Loaded | None:
     from its kind. None for models that are none of its own: those are plain modules.
     """
     found = library()
-    processor, said = None, list[str]()
+    processor, guessed = None, list[str]()
     if isinstance(source, found.Pipeline):
         source, processor = source.model, source.image_processor
     if not isinstance(source, found.PreTrainedModel) or not is_taken(type(source).__name__):
@@ -68,8 +71,9 @@ def adapt(source: Any) -> Loaded | None:
     origin = Path(str(getattr(source, "name_or_path", "") or "?"))
     with quiet():
         if processor is None:
-            processor, said = _processor(found, source, origin)
-    return _described(cast("nn.Module", source), processor, origin, said)
+            processor, guessed = _processor(found, source, origin)
+    loaded = _described(cast("nn.Module", source), processor, origin, [], guessed)
+    return replace(loaded, fields={"name": type(source).__name__, **loaded.fields})
 
 
 def queries(network: Network) -> Network:
@@ -141,11 +145,11 @@ def _built(found: Any, name: str, config: Mapping[str, Any], path: Path, trust: 
 
 def _own_code(found: Any, path: Path) -> tuple[nn.Module, list[str]]:
     """The model of a trusted folder's own class."""
-    autos = ("AutoModelForSemanticSegmentation", "AutoModelForUniversalSegmentation", "AutoModelForImageClassification")
+    autos = ("AutoModelForSemanticSegmentation", "AutoModelForImageClassification")
     mapped = read_table(path / "config.json")["auto_map"]
     auto = next((a for a in autos if a in mapped), None)
     if auto is None:
-        raise NetworkError(f"{path.name} maps none of {', '.join(autos)} to a class of its own (auto_map).")
+        raise NetworkError(f"{path.name} maps neither {' nor '.join(autos)} to a class of its own (auto_map).")
     try:
         model, report = getattr(found, auto).from_pretrained(
             str(path), trust_remote_code=True, local_files_only=True, dtype=torch.float32, output_loading_info=True
@@ -188,12 +192,17 @@ def _processor(found: Any, model: Any, folder: Path) -> tuple[Any, list[str]]:
     ]
 
 
-def _described(model: nn.Module, processor: Any, folder: Path, said: Iterable[str]) -> Loaded:
+def _described(model: nn.Module, processor: Any, folder: Path, notes: list[str], guessed: list[str]) -> Loaded:
     """The model as a network, with what its configuration tells."""
     config: Any = model.config
     name = type(model).__name__
-    read = preprocessing(processor, config)
+    try:
+        read = preprocessing(processor, config)
+    except (TypeError, ValueError, LookupError, AttributeError) as failed:
+        raise damaged(f"the description of {name}'s input", failed) from failed
     fields: dict[str, Any] = {}
+    if (end := encoder_end(model)) is not None:
+        fields["default_layer"] = end
     problem = getattr(config, "problem_type", None) if is_classifier(name) else None
     if problem in ("multi_label_classification", "regression"):
         fields["link"] = "sigmoid" if problem == "multi_label_classification" else "none"
@@ -204,8 +213,13 @@ def _described(model: nn.Module, processor: Any, folder: Path, said: Iterable[st
         module: nn.Module = MaskClassifier(model, _mask_size(name, config), _task_tokens(name, folder))
     else:
         module = PixelModel(model)
-    notes = tuple(f"{name}: {note}." for note in (*said, *read.notes))
-    return Loaded(module, convention=read.fields, fields=fields, notes=notes)
+    return Loaded(
+        module,
+        convention=read.fields,
+        fields=fields,
+        notes=tuple(f"{name}: {note}." for note in notes),
+        guesses=tuple(f"{name}: {note}." for note in (*guessed, *read.notes)),
+    )
 
 
 def _classes(config: Any) -> ClassTable | None:
