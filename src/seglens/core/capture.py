@@ -2,6 +2,7 @@
 
 import random
 import re
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 
-from seglens.core.errors import BatchMixingWarning, CaptureError, RepeatedLayerWarning, ShapeError
+from seglens.core.errors import BatchMixingWarning, CaptureError, NetworkError, RepeatedLayerWarning, ShapeError
 from seglens.core.layouts import Held, LayoutFollower
 from seglens.core.network import Network
 from seglens.core.twice import twice_differentiable
@@ -167,6 +168,9 @@ def capture(
     with ExitStack() as undo:
         undo.enter_context(torch.inference_mode(False))
         undo.enter_context(torch.enable_grad())
+        if "torch._dynamo" in sys.modules:
+            # Only then can anything have been compiled. Compiled parts run no hooks that came after them.
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
         _keep_random_state(network.device, undo)
         _keep_buffers(module, undo)
         for m in module.modules():
@@ -174,6 +178,11 @@ def capture(
                 undo.callback(setattr, m, "training", True)
                 m.training = False
         for p in module.parameters():
+            if p.is_inference():
+                raise NetworkError(
+                    f"{network.name} was made under torch.inference_mode(), so nothing can be differentiated through "
+                    "its weights.\n  Build or load it outside of that, or give copy.deepcopy(model)."
+                )
             undo.callback(_restore_grad, p, p.grad)
             if p.requires_grad:
                 undo.callback(p.requires_grad_, True)
@@ -327,6 +336,9 @@ def _with_first_tensor(output: Any, tensor: Tensor) -> Any:
 
 def _hook(module: nn.Module, register: str, hook: Any, path: str, network: Network, **options: bool) -> Any:
     try:
+        if path and isinstance(module, torch.jit.ScriptModule):
+            # A traced one in memory takes hooks, and never calls them.
+            raise RuntimeError("TorchScript")
         return getattr(module, register)(hook, **options)
     except (RuntimeError, AttributeError) as refused:
         if not path:

@@ -10,11 +10,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
+from torch.export import ExportedProgram, UnflattenedModule
+from torch.fx import Graph, GraphModule
 
 from seglens.core.errors import BatchMixingWarning, NetworkError, ShapeError
 from seglens.networks.archive import rebuilt
-from seglens.networks.loaded import LOADERS, Loaded, Request
+from seglens.networks.loaded import ADAPTERS, LOADERS, Loaded, Request
 from seglens.networks.pickles import damaged
 
 
@@ -92,22 +93,82 @@ def load_exported(path: Path, request: Request) -> Loaded:
     Raises UnsafeFileError (unless trusted) for an archive that could run code, NetworkError for a
     damaged one.
     """
-    program = _opened(path, request.trust)
+    return _loaded(_opened(path, request.trust), path.name)
+
+
+@ADAPTERS.register("torch")
+def adapt_exported(source: object) -> Loaded | None:
+    """The network in an exported program in memory, or in a module made of one; None for any other module of torch.
+
+    The layers of `program.module()` are names without calls: it is exported again, which brings them back.
+    Raises NetworkError where that fails, or where its first input is no image.
+    """
+    if isinstance(source, ExportedProgram):
+        return _loaded(source, "the exported program")
+    if isinstance(source, UnflattenedModule):
+        return _free(source, _input_shape(source.graph, None, "the unflattened program"))
+    if isinstance(source, GraphModule) and _is_flat(source):
+        name = "the exported program's module"
+        # Exported again, the multiples in its dynamic sides are forgotten: they are read off the first one.
+        return _free(_unflattened(_again(source), name), _input_shape(source.graph, None, name))
+    return None
+
+
+def _is_flat(module: GraphModule) -> bool:
+    """Whether layers are told by the nodes' notes but never called, as in the module of an exported program."""
+    nodes = list(module.graph.nodes)
+    noted = any(node.meta.get("nn_module_stack") for node in nodes if node.op == "call_function")
+    return noted and not any(node.op == "call_module" and node.target != "_guards_fn" for node in nodes)
+
+
+def _again(module: GraphModule) -> ExportedProgram:
+    """An exported program's module exported again, with the same sizes free."""
+    values = [node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder"]
+    if not all(isinstance(v, Tensor) for v in values):
+        raise NetworkError("the exported program's module takes inputs that are no tensors: give the program itself.")
+    free = [
+        {d: torch.export.Dim.AUTO for d, n in enumerate(v.shape) if not isinstance(n, int)}
+        for v in cast("list[Tensor]", values)
+    ]
+    shapes = [tuple(n if isinstance(n, int) else int(n.node.hint or 2) for n in v.shape) for v in values]
+    examples = tuple(torch.zeros(s, dtype=v.dtype) for s, v in zip(shapes, values, strict=True))
+    try:
+        with warnings.catch_warnings(), _quiet("torch.export"), _quiet("torch._export"):
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, examples, dynamic_shapes=tuple(free))
+    except Exception as failed:
+        raise NetworkError(
+            f"the layers of the exported program's module cannot be found again: {_first_line(failed)}\n"
+            "  Give the program itself, or the file of torch.export.save."
+        ) from failed
+
+
+def _loaded(program: ExportedProgram, name: str) -> Loaded:
+    module = _unflattened(program, name)
+    first = next(iter(program.graph_signature.user_inputs), "")
+    return _free(module, _input_shape(program.graph, str(first), name))
+
+
+def _unflattened(program: ExportedProgram, name: str) -> UnflattenedModule:
     with warnings.catch_warnings():
         # torch's own use of what torch deprecates.
         warnings.simplefilter("ignore")
         try:
             module = torch.export.unflatten(program)
         except Exception as failed:
-            raise damaged(path.name, failed) from failed
-    shape = _input_shape(program, path.name)
+            raise damaged(name, failed) from failed
+    _warn_of_training(program, name)
+    return module
+
+
+def _free(module: UnflattenedModule, shape: tuple[Any, ...]) -> Loaded:
+    """The unflattened program for inputs of that shape, freed of a fixed batch where it computes any."""
     fixed = tuple(n if isinstance(n, int) else None for n in shape)
     batch = fixed[0]
     if batch is not None and None not in fixed and _is_free(module, cast("tuple[int, ...]", fixed)):
         # The sizes are checked by Program, which says what to do.
         module.check_input_constraints = False
         batch = None
-    _warn_of_training(program, path.name)
     return Loaded(Program(module, batch, fixed[1:]), _convention(shape), batch)
 
 
@@ -134,14 +195,14 @@ def _quiet(logger: str) -> Generator[None]:
         log.setLevel(level)
 
 
-def _input_shape(program: ExportedProgram, name: str) -> tuple[Any, ...]:
-    """Sizes of the first input: int where fixed, torch's symbol where dynamic."""
-    first = next(iter(program.graph_signature.user_inputs), None)
-    for node in program.graph.nodes:
-        value = node.meta.get("val")
-        image = isinstance(value, Tensor) and value.ndim >= 2
-        if node.op == "placeholder" and node.name == first and image:
-            return tuple(value.shape)
+def _input_shape(graph: Graph, first: str | None, name: str) -> tuple[Any, ...]:
+    """Sizes of the input called `first` (None: the first there is): int where fixed, torch's symbol where dynamic."""
+    for node in graph.nodes:
+        if node.op == "placeholder" and first in (None, node.name):
+            value = node.meta.get("val")
+            if isinstance(value, Tensor) and value.ndim >= 2:
+                return tuple(value.shape)
+            break
     raise NetworkError(f"{name} takes no image: its first input is no tensor [batch, channels, …].")
 
 

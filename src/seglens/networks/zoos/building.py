@@ -11,7 +11,7 @@ from torch import nn
 
 from seglens.core.errors import MissingExtraError, NameNotFoundError, NetworkError, ParameterError, suggest
 from seglens.networks.checkpoint import load_checkpoint, load_safetensors
-from seglens.networks.loaded import Loaded, Request
+from seglens.networks.loaded import Request
 from seglens.networks.pickles import damaged
 
 _ABSENT = re.compile(r"No module named '(\w+)")
@@ -128,11 +128,6 @@ def first_line(failed: BaseException) -> str:
     """What an error says, in one line."""
     said = [line.strip() for line in str(failed).splitlines() if line.strip()]
     return said[0][:300] if said else type(failed).__name__
-
-
-def noted(loaded: Loaded, *notes: str) -> Loaded:
-    """The same with further notes."""
-    return Loaded(loaded.module, loaded.convention, loaded.batch, loaded.fields, (*loaded.notes, *notes))
 
 
 def _listed(numbers: Sequence[float]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from seglens.core.errors import NetworkError
 from seglens.networks.loaded import Loaded, Request
-from seglens.networks.zoos.building import assumed, built, entry, fetched, filled, noted, unknown, values
+from seglens.networks.zoos.building import assumed, built, entry, fetched, filled, unknown, values
 from seglens.networks.zoos.repair import library
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -34,9 +35,8 @@ def smp_model(name: str, arguments: Mapping[str, Any], download: bool) -> Loaded
         return _assumed(_told(built(source, make, bare)), arguments)
     wanted = {"encoder_weights": "imagenet", **arguments}
     loaded = _told(fetched(source, make, wanted, bare), wanted)
-    return noted(
-        loaded, f"{source} has trained weights in its encoder only: its decoder is random, and so is what it says."
-    )
+    note = f"{source} has trained weights in its encoder only: its decoder is random, and so is what it says."
+    return replace(loaded, notes=(note,))
 
 
 def adapt_smp(model: object) -> Loaded | None:
@@ -148,4 +148,4 @@ def _assumed(loaded: Loaded, arguments: Mapping[str, Any]) -> Loaded:
     if "mean" not in loaded.convention:
         return loaded
     usual = f"the normalisation of the usual weights of encoder {arguments.get('encoder_name', 'resnet34')}"
-    return noted(loaded, assumed(usual, loaded.convention["mean"], loaded.convention["std"]))
+    return replace(loaded, guesses=(assumed(usual, loaded.convention["mean"], loaded.convention["std"]),))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from seglens.core.errors import NetworkError
 from seglens.networks.loaded import Loaded, Request
-from seglens.networks.zoos.building import assumed, built, entry, fetched, filled, noted, unknown, values, without
+from seglens.networks.zoos.building import assumed, built, entry, fetched, filled, unknown, values, without
 from seglens.networks.zoos.repair import library
 
 _REFUSED = ("pretrained", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
@@ -97,7 +98,7 @@ def _assumed(loaded: Loaded, name: str) -> Loaded:
     if "mean" not in loaded.convention:
         return loaded
     usual = f"the normalisation of timm's own weights of {name}"
-    return noted(loaded, assumed(usual, loaded.convention["mean"], loaded.convention["std"]))
+    return replace(loaded, guesses=(assumed(usual, loaded.convention["mean"], loaded.convention["std"]),))
 
 
 def _channels(model: nn.Module, config: Mapping[str, Any]) -> int:

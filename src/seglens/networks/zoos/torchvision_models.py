@@ -1,13 +1,14 @@
 """torchvision: segmenters and classifiers by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from seglens.core.errors import NetworkError
 from seglens.networks.loaded import Loaded
-from seglens.networks.zoos.building import assumed, built, fetched, no_weights, noted, unknown
+from seglens.networks.zoos.building import assumed, built, fetched, no_weights, unknown
 from seglens.networks.zoos.repair import import_torchvision
 
 
@@ -48,11 +49,11 @@ def torchvision_model(name: str, arguments: Mapping[str, Any], download: bool) -
     loaded = _told(module, weights)
     categories = [str(c) for c in weights.meta.get("categories", ())]
     classes = {"classes": _distinct(categories)} if categories else {}
-    return Loaded(module, loaded.convention, fields={**loaded.fields, **classes})
+    return replace(loaded, fields={**loaded.fields, **classes})
 
 
 def adapt_torchvision(model: object) -> Loaded | None:
-    """A model of torchvision in memory: its output. It holds no mean and std, so those are guessed as for any module."""
+    """A segmenter of torchvision in memory: which output it is. Mean and std it does not hold: they are guessed."""
     return Loaded(model, fields=_fields(model)) if isinstance(model, nn.Module) and _fields(model) else None
 
 
@@ -71,7 +72,7 @@ def _assumed(loaded: Loaded, name: str) -> Loaded:
     if "mean" not in loaded.convention:
         return loaded
     usual = f"the normalisation of torchvision's own weights of {name}"
-    return noted(loaded, assumed(usual, loaded.convention["mean"], loaded.convention["std"]))
+    return replace(loaded, guesses=(assumed(usual, loaded.convention["mean"], loaded.convention["std"]),))
 
 
 def _fields(model: nn.Module) -> dict[str, Any]:
