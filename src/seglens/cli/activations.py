@@ -15,6 +15,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    Download,
     FormatList,
     Image,
     InstancesFile,
@@ -105,6 +106,7 @@ def activations(
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Show what the channels of a layer respond to, ranked by what they contribute to a class.
@@ -125,7 +127,7 @@ def activations(
         target = None if label is None else Question(label, against, where, of.value, reduce.value).target(label)
         if label is not None and not channel and not every and order != "index":
             strongest = strongest or STRONGEST
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         with show.Steps(None, json) as steps, watching(steps.within):
             steps.begin(image.name)
             found = run(

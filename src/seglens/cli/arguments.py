@@ -50,21 +50,28 @@ def folder_option(help: str) -> Any:
 
 # An empty metavar keeps the word <bool> out of the help of flags.
 NetworkFile = Annotated[
-    str, typer.Argument(metavar="NETWORK", help="A network's file (.pt2, .pt, .safetensors, …), or a built-in name.")
+    str,
+    typer.Argument(metavar="NETWORK", help="A network's file or folder, a built-in name, or a zoo's: timm:resnet18."),
 ]
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")]
 Images = Annotated[list[str], typer.Argument(metavar="IMAGES", help="Image files, folders or globs.")]
 Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="Such as cpu or cuda:0.")]
 Trust = Annotated[bool, typer.Option("--trust", metavar="", help="Let code inside the network's file run.")]
+Download = Annotated[
+    bool,
+    typer.Option("--download", metavar="", help="Let a model zoo fetch the weights of the model that NETWORK names."),
+]
 Constructor = Annotated[
     str | None,
-    typer.Option("--constructor", metavar="PKG.MOD:CLASS", help="What builds the module of a file of mere weights."),
+    typer.Option(
+        "--constructor",
+        metavar="PKG.MOD:CLASS",
+        help="What builds the module of a file of mere weights; also smp:Unet.",
+    ),
 ]
 TilesOption = Annotated[
     int | None,
-    typer.Option(
-        "--tiles", metavar="N", help="Run the network on tiles of N × N pixels, for large pictures."
-    ),
+    typer.Option("--tiles", metavar="N", help="Run the network on tiles of N × N pixels, for large pictures."),
 ]
 OverlapOption = Annotated[
     int | None,
@@ -164,12 +171,22 @@ def opened(
     device: str | None,
     tiles: int | None = None,
     overlap: int | None = None,
+    *,
+    download: bool = False,
 ) -> Network:
     """The network that the arguments name, in tiles where they say so, with a spinner while it loads."""
     if overlap is not None and tiles is None:
         raise typer.BadParameter("it says by how much tiles overlap: give --tiles too.", param_hint="--overlap")
     with show.busy(f"opening {network}"):
-        return open_for(network, trust=trust, constructor=constructor, device=device, tiles=tiles, overlap=overlap)
+        return open_for(
+            network,
+            trust=trust,
+            constructor=constructor,
+            device=device,
+            tiles=tiles,
+            overlap=overlap,
+            download=download,
+        )
 
 
 def region_of(text: str | None, file: Path | None) -> Region | None:

@@ -13,6 +13,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    Download,
     Image,
     InstancesFile,
     Json,
@@ -97,6 +98,7 @@ def compare(
     tiles: TilesOption = None,
     overlap: OverlapOption = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
 ) -> None:
@@ -113,7 +115,7 @@ def compare(
         question = Question(
             label, against, region_of(region, mask_file), None if of is None else of.value, reduce.value
         )
-        net = opened(network, trust, constructor, device, tiles, overlap)
+        net = opened(network, trust, constructor, device, tiles, overlap, download=download)
         target = settled(net, Given(image, truth, instances), [question], 255)[0]
         with show.Steps(1, json or quiet) as steps, watching(steps.within):
             steps.begin(image.name)

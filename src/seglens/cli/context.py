@@ -11,6 +11,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    Download,
     Image,
     InstancesFile,
     Json,
@@ -68,6 +69,7 @@ def context(
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
 ) -> None:
@@ -83,7 +85,7 @@ def context(
         question = Question(
             label, against, region_of(region, mask_file), None if of is None else of.value, reduce.value
         )
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         target = settled(net, Given(image, truth, instances), [question], 255)[0]
         with show.Steps(1, json) as steps, watching(steps.within):
             steps.begin(f"{image.name} · {method}")

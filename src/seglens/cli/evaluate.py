@@ -14,6 +14,7 @@ from seglens.cli.arguments import (
     PAIRED,
     Constructor,
     Device,
+    Download,
     Image,
     Images,
     Json,
@@ -77,6 +78,7 @@ def evaluate(
     tiles: TilesOption = None,
     overlap: OverlapOption = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Measure a segmentation network against true labels: IoU, Dice, boundary F, and what is taken for what.
@@ -87,7 +89,7 @@ def evaluate(
         label = _ignore(ignore)
         files = expand_paths(images)
         check_files(out or (), FORMATS, [*files, truth, Path(network)])
-        net = opened(network, trust, constructor, device, tiles, overlap)
+        net = opened(network, trust, constructor, device, tiles, overlap, download=download)
         with show.Steps(len(files), json) as steps:
             found = run(net, files, truth, ignore=label, tolerance=tolerance, step=steps.begin)
         by: By | None = None if normalise is None else normalise.value
@@ -118,6 +120,7 @@ def errors(
     tiles: TilesOption = None,
     overlap: OverlapOption = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Find where a network is wrong: confused regions by area, each with the text that `explain --region` takes.
@@ -127,7 +130,7 @@ def errors(
     with show.reported():
         number = _ignore(ignore)
         check_files(out or (), ERROR_FORMATS, [image, truth, Path(network)])
-        net = opened(network, trust, constructor, device, tiles, overlap)
+        net = opened(network, trust, constructor, device, tiles, overlap, download=download)
         with show.busy("running the network once"):
             found = find_errors(net, image, truth, least=least, ignore=number)
         told = found.to_dict(label)

@@ -17,6 +17,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    Download,
     FormatList,
     Images,
     Json,
@@ -102,6 +103,7 @@ def explain(
     overlap: OverlapOption = None,
     precision: Annotated[Precision | None, typer.Option(help="Run the network under autocast.")] = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
 ) -> None:
@@ -126,7 +128,7 @@ def explain(
             folder = ResultFolder(places.folder, files, region_words(region, mask_file) or None, bool(layer))
         sink = Sink.of(places, folder, display_of(part, within, percentile, shared, truth=truth is not None))
         layers = "all" if layer and "all" in layer else layer
-        net = opened(network, trust, constructor, device, tiles, overlap)
+        net = opened(network, trust, constructor, device, tiles, overlap, download=download)
         _check_classes(net, [*labels, against])
         report = _Report(net.name, network, json, quiet)
         try:

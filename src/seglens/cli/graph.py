@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from seglens.cli import show
-from seglens.cli.arguments import Constructor, Device, Json, NetworkFile, Trust, files_option, opened
+from seglens.cli.arguments import Constructor, Device, Download, Json, NetworkFile, Trust, files_option, opened
 from seglens.cli.files import check_files
 from seglens.run.graph import formats, network_graph
 
@@ -30,6 +30,7 @@ def graph(
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Draw how data flows: layers and operations, with skips and concatenations, modules as boxes in boxes.
@@ -40,7 +41,7 @@ def graph(
         if image is not None and size is not None:
             raise typer.BadParameter("give an image or a size, not both.", param_hint="--size")
         check_files(out or (), formats(), [image, Path(network)])
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         with show.busy("running the network once"):
             found = network_graph(net, image, size=size)
         written = [found.save(path, depth) for path in dict.fromkeys(out or ())]

@@ -12,6 +12,7 @@ from seglens.cli import show
 from seglens.cli.arguments import (
     Constructor,
     Device,
+    Download,
     Image,
     Json,
     NetworkFile,
@@ -25,7 +26,7 @@ from seglens.cli.files import check_files
 from seglens.cli.options import shown
 from seglens.run.describe import as_toml, colours_of, default_of, described, write_beside
 from seglens.run.found import find_classes
-from seglens.run.layers import layer_tree
+from seglens.run.layers import Layer, layer_tree
 from seglens.run.methods import MethodCard, method_card, method_cards
 from seglens.run.segment import FORMATS, segment
 
@@ -47,6 +48,7 @@ def classes(
     tiles: TilesOption = None,
     overlap: OverlapOption = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Show what the network found in an image: classes, areas, confidence, instances; of a classifier, its scores.
@@ -55,7 +57,7 @@ def classes(
     """
     with show.reported():
         check_files(out or (), FORMATS, [image, Path(network)])
-        net = opened(network, trust, constructor, device, tiles, overlap)
+        net = opened(network, trust, constructor, device, tiles, overlap, download=download)
         # First, so that a network that labels no pixels is told before anything is printed.
         predicted = segment(net, image) if out else None
         written = [] if predicted is None else [predicted.save(path) for path in out or ()]
@@ -110,13 +112,14 @@ def layers(
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Show the layers as a tree: type, output's shape, parameters, receptive field, stride."""
     with show.reported():
         if image is not None and size is not None:
             raise typer.BadParameter("give an image or a size, not both.", param_hint="--size")
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         with show.busy("running the network once"):
             found = layer_tree(net, image, size=size)
         default = default_of(net, found)
@@ -152,7 +155,7 @@ def layers(
             drawn.add_row(
                 name,
                 a.type,
-                _times(a.shape[1:]) if a.shape else ("–" if seen or not a.hooked else "not run"),
+                _output(a) if a.shape else ("–" if seen or not a.hooked else "not run"),
                 f"{a.parameters:,}" if a.parameters else "",
                 _sides(["all" if n is None else str(n) for n in a.field]) if a.field else "",
                 _sides([_stride(s) for s in a.stride]) if a.stride else "",
@@ -162,6 +165,13 @@ def layers(
         show.say()
         show.say("A layer's full name joins the names above it with dots, without the network's.", "dim")
         show.say("output: channels × height × width. sees: receptive field in pixels.", "dim")
+        held = {_held(a) for a in found if a.layout}
+        if "tokens" in held:
+            show.say("tokens: read as a map; +N: N of them are no place (class tokens).", "dim")
+        if "windows" in held:
+            show.say("windows: the map lies cut into windows, and is put together.", "dim")
+        if "last" in held:
+            show.say("last: channels are the last axis of what the layer gives.", "dim")
         if any(a.runs > 1 for a in found):
             show.say("×N: runs N times in one pass; its last call is shown.", "dim")
         show.say(f"◀ explained by default: {default}" if default else "No layer has a map to explain by default.")
@@ -202,11 +212,12 @@ def describe(
     json: Json = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
 ) -> None:
     """Show what is stated, found or guessed of a network, as the description that can lie beside it."""
     with show.reported():
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         with show.busy("looking at the network"):
             found = described(net, constructor)
         written = write_beside(found, network, force=force) if write else None
@@ -251,6 +262,19 @@ def _is_last(path: str, paths: Sequence[str]) -> bool:
     above = path.rpartition(".")[0]
     siblings = [p for p in paths if p and p.rpartition(".")[0] == above]
     return siblings[-1] == path
+
+
+def _output(layer: Layer) -> str:
+    """Channels × height × width of the map, and the form in which the layer holds it where it is another."""
+    if layer.layout is None or layer.map_shape is None:
+        return _times((layer.shape or ())[1:])
+    extra = layer.layout.partition(" + ")[2]
+    return f"{_times(layer.map_shape[1:])} {_held(layer)}{f'+{extra}' if extra else ''}"
+
+
+def _held(layer: Layer) -> str:
+    """The form in one word."""
+    return "last" if layer.layout == "channels last" else (layer.layout or "").partition(" ")[0]
 
 
 def _times(numbers: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from seglens.cli.arguments import (
     QUESTION,
     Constructor,
     Device,
+    Download,
     Image,
     InstancesFile,
     Json,
@@ -71,6 +72,7 @@ def parts(
     quiet: Quiet = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
 ) -> None:
@@ -84,7 +86,7 @@ def parts(
         place = _place(at)
         (chosen,) = make_methods([method], settings or {})
         chosen = chosen if layer is None else at_layer(chosen, layer)
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         with show.Steps(1, json or quiet) as steps, watching(steps.within):
             steps.begin(image.name)
             found = explain_parts(

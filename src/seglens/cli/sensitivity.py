@@ -14,6 +14,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    Download,
     Images,
     Json,
     MaskFile,
@@ -85,6 +86,7 @@ def sensitivity(
     quiet: Quiet = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
 ) -> None:
@@ -103,7 +105,7 @@ def sensitivity(
         labels: list[str | None] = [*classes] if classes else [None]
         where, read = region_of(region, mask_file), None if of is None else of.value
         questions = [Question(label, against, where, read, reduce.value) for label in labels]
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         targets = settled(net, Given(files[0], truths[0], ids[0]), questions, 255)
         total = len(files) * (1 + sum(map(len, values.values())))
         found: Sensitivity | None = None

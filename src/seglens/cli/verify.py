@@ -15,6 +15,7 @@ from seglens.cli.arguments import (
     Against,
     Constructor,
     Device,
+    Download,
     Image,
     InstancesFile,
     Json,
@@ -122,6 +123,7 @@ def verify(
     quiet: Quiet = False,
     device: Device = None,
     trust: Trust = False,
+    download: Download = False,
     constructor: Constructor = None,
     settings: dict[MethodOption, Any] | None = None,
 ) -> None:
@@ -146,7 +148,7 @@ def verify(
                     param_hint="--explanation",
                 )
         where = region_of(region, mask_file)
-        net = opened(network, trust, constructor, device)
+        net = opened(network, trust, constructor, device, download=download)
         if explanation is None:
             question = Question(label, against, where, None if of is None else of.value, reduce.value)
             target = settled(net, Given(image, truth, instances), [question], 255)[0]

@@ -18,12 +18,13 @@ def open_for(
     device: str | None = None,
     tiles: int | None = None,
     overlap: int | None = None,
+    download: bool = False,
 ) -> Network:
     """The network in a file or of a built-in name, on `device`. Arguments as `seglens.load` and `seglens.tiled`.
 
     Raises what `load` raises, and ParameterError for a device that does not exist here.
     """
-    network = load(source, trust=trust, constructor=constructor)
+    network = load(source, trust=trust, constructor=constructor, download=download)
     if device is not None:
         try:
             network.module.to(device)
