@@ -9,6 +9,7 @@ import typer
 from seglens.cli import show
 from seglens.cli.activations import activations
 from seglens.cli.bench import bench
+from seglens.cli.check_onnx import check
 from seglens.cli.compare import compare
 from seglens.cli.context import context
 from seglens.cli.demo import demo
@@ -65,6 +66,7 @@ app.command()(describe)
 app.command()(evaluate)
 app.command()(errors)
 app.add_typer(bench)
+app.command(name="check-onnx")(check)
 app.command()(demo)
 
 

@@ -88,7 +88,9 @@ def module(proto: onnx.ModelProto) -> OnnxModule:
 def by_us(proto: onnx.ModelProto, inputs: Arrays) -> list[NDArray[Any]]:
     found = module(proto)
     with torch.no_grad():
-        values = found.run([torch.from_numpy(np.array(a)) for a in inputs.values()], {p.name for p in found.plan.outputs})
+        values = found.run(
+            [torch.from_numpy(np.array(a)) for a in inputs.values()], {p.name for p in found.plan.outputs}
+        )
     return [values[p.name].numpy() for p in found.plan.outputs]
 
 

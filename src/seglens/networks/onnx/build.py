@@ -107,7 +107,9 @@ class Builder:
         except Exception as failed:
             if isinstance(failed, NetworkError):
                 raise
-            raise NetworkError(f"node {node.name!r} ({node.op}) of {self.name} cannot be worked out: {failed}") from failed
+            raise NetworkError(
+                f"node {node.name!r} ({node.op}) of {self.name} cannot be worked out: {failed}"
+            ) from failed
         for name, value in zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=False):
             self.constants[name] = Constant(value, learned and value.is_floating_point(), name)
         return True
@@ -150,7 +152,9 @@ class Builder:
             {paths[id(m)]: m.node.name for m in layers},
             kind,
         )
-        _close_blocks(module, plan, {s.gives[0]: paths[id(m)] for s, m in zip(plan.steps, kept, strict=True) if not m.sizes})
+        _close_blocks(
+            module, plan, {s.gives[0]: paths[id(m)] for s, m in zip(plan.steps, kept, strict=True) if not m.sizes}
+        )
         for m in kept:
             m.node.constants, m.node.shared = {}, {}
         return module

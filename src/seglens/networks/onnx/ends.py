@@ -106,7 +106,9 @@ def end_of(graph: Graph, name: str, channels_last: bool) -> End:
         notes.append(f"probabilities ({blended.op} {blended.name!r}) are resized behind it, so no logits are to be had")
     if axis is None:
         axis = _class_axis(graph, name, channels_last)
-    return End(name, shown, axis, _link(link), "probabilities" if emits == "probabilities" else "logits", "; ".join(notes))
+    return End(
+        name, shown, axis, _link(link), "probabilities" if emits == "probabilities" else "logits", "; ".join(notes)
+    )
 
 
 def _link(name: str | None) -> Literal["softmax", "sigmoid"] | None:

@@ -88,12 +88,22 @@ def _opened(model: Any, name: str) -> _Opened:
     return _Opened(model, name, nodes, ranks, given, Builder(name, weights, versions))
 
 
-def as_it_is(model: Any, name: str) -> OnnxModule:
-    """The graph as a module with the very inputs and outputs that the file tells, nothing taken off or turned."""
+def as_it_is(model: Any, name: str, *, turned: bool = False) -> OnnxModule:
+    """The graph as a module with the very inputs and outputs that the file tells, nothing taken off.
+
+    turned: images are given channels second, also where the graph has them last. Raises as `load_onnx`.
+    """
     found = _opened(model, name)
+    orders: dict[str, tuple[int, ...]] = {}
+    if turned:
+        value = found.given[_image(found.given, name)]
+        shape = _shape(value)
+        if is_channels_last(Graph(found.nodes, found.ranks, []), value.name, shape):
+            orders[value.name] = (0, *range(2, len(shape)), 1)
     found.builder.add(found.nodes)
+    inputs = [Port(i.name, orders.get(i.name)) for i in found.given]
     outputs = [Port(o.name) for o in found.model.graph.output]
-    return found.builder.assembled([Port(i.name) for i in found.given], outputs, _input_type(found.given))
+    return found.builder.assembled(inputs, outputs, _input_type(found.given))
 
 
 def _loaded(model: Any, name: str) -> Loaded:
@@ -205,9 +215,7 @@ def _convention(sizes: Sequence[int | None], kind: torch.dtype) -> dict[str, Any
     return settled
 
 
-def _classes(
-    model: Any, ends: Sequence[End], shapes: Mapping[str, tuple[int | None, ...]]
-) -> tuple[str, ...] | None:
+def _classes(model: Any, ends: Sequence[End], shapes: Mapping[str, tuple[int | None, ...]]) -> tuple[str, ...] | None:
     """Class names that an exporter left in the file, where there is one for each channel."""
     told = {p.key: p.value for p in model.metadata_props}
     names = next((n for k in _CLASS_KEYS if k in told and (n := _names(told[k]))), None)

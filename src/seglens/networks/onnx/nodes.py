@@ -29,7 +29,8 @@ class Node:
 
     version: of the operator set in force. inputs, outputs: names, '' for those left out. attributes: by name, as plain
     values; tensors and subgraphs as they lie in the file. scope: the exported module that it is part of, where the file
-    tells. rank: axes of the first input, 0 where unknown. constants: inputs known beforehand, by place. claimed: places of inputs that its module holds itself.
+    tells. rank: axes of the first input, 0 where unknown. constants: inputs known beforehand, by place. claimed: places
+    of inputs that its module holds itself. shared: parameters made so far, by what they were made of and how.
     """
 
     op: str

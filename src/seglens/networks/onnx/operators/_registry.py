@@ -33,9 +33,7 @@ OPERATORS: dict[str, Operator] = {}
 """Operators of ONNX's own domain by name."""
 
 
-def operator(
-    *names: str, subject: str, numbers: Iterable[int] = (), folds: bool = False
-) -> Callable[[Build], Build]:
+def operator(*names: str, subject: str, numbers: Iterable[int] = (), folds: bool = False) -> Callable[[Build], Build]:
     """Enter what builds these operators into the table."""
 
     def enter(build: Build) -> Build:

@@ -130,6 +130,7 @@ def conv_transpose(node: Node) -> nn.Module | Callable[..., Any]:
         return w, tuple(node.setting("output_padding", None) or [0] * len(w.kernel))
 
     if weight is None or (node.has(2) and node.known(2) is None):
+
         def run(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             w, extra = settled(weight.shape[2:])
             return Cropped(w, groups, extra, None if out is None else tuple(out[-len(extra) :]))(x, weight, bias)
@@ -162,7 +163,9 @@ def deform_conv(node: Node) -> Callable[..., Any]:
     """Convolution that reads each tap at a place moved by a computed offset, bilinearly, zeros outside."""
     groups, parts = node.setting("group", 1), node.setting("offset_group", 1)
 
-    def run(x: Tensor, weight: Tensor, offset: Tensor, bias: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def run(
+        x: Tensor, weight: Tensor, offset: Tensor, bias: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         w = Windows.of(node, weight.shape[2:])
         if len(w.kernel) != 2 or w.auto not in ("NOTSET", "VALID"):
             raise ValueError("DeformConv is supported for two axes and stated pads only")

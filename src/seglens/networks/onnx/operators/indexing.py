@@ -58,9 +58,7 @@ def gather_nd(node: Node) -> Callable[..., Any]:
         x, index = together(x, index)
         lead = x.shape[:batch]
         index = index.long()
-        places = tuple(
-            _wrapped(index[..., k], x.shape[batch + k]) for k in range(index.shape[-1])
-        )
+        places = tuple(_wrapped(index[..., k], x.shape[batch + k]) for k in range(index.shape[-1]))
         if batch:
             grids = torch.meshgrid(*(torch.arange(n, device=x.device) for n in lead), indexing="ij")
             extra = places[0].ndim - batch

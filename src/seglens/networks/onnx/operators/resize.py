@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -214,9 +214,5 @@ def _along(x: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
     if index.shape[1] == 1:
         return x.index_select(axis, index[:, 0])
     sides = [-1 if a == axis else 1 for a in range(x.ndim)]
-    total = None
-    for k in range(index.shape[1]):
-        part = x.index_select(axis, index[:, k]) * weight[:, k].reshape(sides)
-        total = part if total is None else total + part
-    assert total is not None
-    return total.to(x.dtype)
+    read = (x.index_select(axis, index[:, k]) * weight[:, k].reshape(sides) for k in range(index.shape[1]))
+    return reduce(torch.add, read).to(x.dtype)

@@ -160,9 +160,7 @@ def slices(node: Node) -> Callable[..., Any]:
         settled = [node.setting(n, None) for n in ("starts", "ends", "axes")]
         return lambda x: sliced(x, settled[0], settled[1], settled[2], None)
 
-    def run(
-        x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None
-    ) -> Tensor:
+    def run(x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None) -> Tensor:
         return sliced(
             x,
             whole(starts),
