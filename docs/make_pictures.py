@@ -95,6 +95,12 @@ def segmenter(net: sl.Network) -> None:
     keep([one(sl.explain(net, small, name, "car")) for name in maps], "score-maps-of-cars.png", 820)
 
 
+def architecture() -> None:
+    """The picture of docs/how-to/architecture.md."""
+    path = sl.network_graph("streets-deeplab", size=(96, 192)).save(HERE / "architecture.svg", depth=2)
+    print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size / 1000:.0f} kB")
+
+
 def one(found: sl.Explanation | sl.Explanations) -> sl.Explanation:
     """The only explanation of one question."""
     return found if isinstance(found, sl.Explanation) else found[0]
@@ -109,4 +115,5 @@ if __name__ == "__main__":
     tutorial(network)
     classifier()
     segmenter(network)
+    architecture()
     context()

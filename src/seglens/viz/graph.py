@@ -202,9 +202,9 @@ def _lines(n: Node, news: bool) -> list[str]:
 
 def _facts(n: Node | Group) -> str:
     parts = [_shape((n.shape or ())[1:] or n.shape or ())]
-    if n.field is not None:
+    if n.field is not None and getattr(n, "kind", "") != "input":
         parts.append(f"sees {_each(['all' if v is None else str(v) for v in n.field])}")
-    if n.stride is not None and any(v is not None for v in n.stride):
+    if n.stride is not None and any(v not in (None, 1) for v in n.stride):
         parts.append(f"stride {_each(['–' if v is None else f'{float(v):g}' for v in n.stride])}")
     return " · ".join(p for p in parts if p)
 
