@@ -114,7 +114,7 @@ def kind_of_folder(path: Path) -> str | None:
         return None
     try:
         found: object = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as failed:
+    except (ValueError, RecursionError) as failed:
         raise damaged(f"{path.name}/config.json", failed) from failed
     if not isinstance(found, dict):
         raise damaged(f"{path.name}/config.json", ValueError("it holds no table of keys"))

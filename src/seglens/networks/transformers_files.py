@@ -86,7 +86,7 @@ def read_weights(folder: Path, trust: bool) -> dict[str, Tensor]:
     names = sorted(set(cast("dict[str, str]", index).values()))
     state: dict[str, Tensor] = {}
     for name in names:
-        if not name or Path(name).name != name or "\\" in name:
+        if not name or Path(name).name != name or name == ".." or "\\" in name:
             raise UnsafeFileError(
                 f"{found.name} names the file {name[:80]!r}, which lies outside the folder, so it was not opened.\n"
                 "  Parts of a checkpoint lie beside their index: save the model anew with save_pretrained."
