@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seglens.core.method import METHODS
+from seglens.networks import ADAPTERS, LOADERS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -50,6 +51,8 @@ def test_blocks_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     # What a page registers as an example stays in that page.
     monkeypatch.setattr(METHODS, "_known", {name: METHODS[name] for name in METHODS})
+    for registry in (LOADERS, ADAPTERS):
+        monkeypatch.setattr(registry, "_known", dict(registry._known))
     names: dict[str, object] = {}
     for block in runnable(page):
         if block.language == "python":
