@@ -214,7 +214,8 @@ def test_json_is_stable():
     last = json.loads(json.dumps([layer.to_dict() for layer in layers]))[-1]
     assert last == {
         "path": "1", "depth": 1, "type": "Upsample", "parameters": 0, "order": 1, "runs": 1,
-        "shape": [1, 4, 124, 124], "spatial": True, "field": [3, 3], "stride": [0.5, 0.5],
+        "shape": [1, 4, 124, 124], "spatial": True, "map_shape": [1, 4, 124, 124], "layout": None, "heard": True,
+        "field": [3, 3], "stride": [0.5, 0.5],
         "tensor": 1, "after_head": True, "hooked": True,
     }  # fmt: skip
 

@@ -226,17 +226,19 @@ def regrouped(layout: Layout, shape: Sequence[int]) -> Layout:
 
 
 def refined(layout: Layout) -> Layout:
-    """With channels that stand within a dimension as finer steps along it: what depth-to-space makes by views.
+    """As a map would be read: what space-to-depth and depth-to-space by views make of channels and steps.
 
-    Not where no channel would be left, since a map that was flattened looks the same.
+    The innermost stretch of a dimension that stands among channels, its other stretches elsewhere, is channels of a
+    coarser grid. Channels that stand within a dimension are finer steps along it; not where no channel would be left,
+    since a map that was flattened looks the same.
     """
+    layout = _coarser(layout)
     finer = {
         f.of: g.size
         for axis in layout.axes
         for f, g in pairwise(axis)
         if isinstance(f, Factor) and isinstance(g, Factor) and is_dim(f.of) and f.step == 1 and g.of is None
     }
-    finer = {of: by for of, by in finer.items() if of in layout.sides}
     if not finer:
         return layout
     axes: list[Axis] = []
@@ -244,7 +246,7 @@ def refined(layout: Layout) -> Layout:
         parts: list[Part] = []
         for p in axis:
             last = parts[-1] if parts else None
-            if isinstance(last, Factor) and last.of in finer and last.step == 1 and p.size == finer[last.of]:
+            if isinstance(last, Factor) and last.of in finer and last.step == 1 and p == Factor(finer[last.of]):
                 parts[-1] = Factor(last.size * p.size, last.of)
             elif isinstance(p, Factor) and p.of in finer and p.step > 1:
                 parts.append(replace(p, step=p.step * finer[p.of]))
@@ -254,8 +256,23 @@ def refined(layout: Layout) -> Layout:
     sides = {of: _scaled(side, finer.get(of, 1)) for of, side in layout.sides.items()}
     found = settled(axes, sides, layout.known)
     left = any(f.of is None for axis in found.axes for f in factors(axis))
-    dims = [d for d in found.sides if is_dim(d)]
-    return found if left or len(found.axes) == len(dims) + 2 else layout
+    return found if left or len(found.axes) == len(found.dims) + 2 else layout
+
+
+def _coarser(layout: Layout) -> Layout:
+    axes, sides = list(layout.axes), dict(layout.sides)
+    for a, axis in enumerate(layout.axes):
+        if not any(isinstance(p, Factor) and p.of is None for p in axis):
+            continue
+        for f in factors(axis):
+            alone = sum(g.of == f.of for g in factors(axis)) == 1
+            if not is_dim(f.of) or f.step > 1 or not alone or sides[f.of].size == f.size or sides[f.of].shift:
+                continue
+            axes[a] = tuple(Factor(f.size) if p == f else p for p in axes[a])
+            axes = [stretched(other, f.of, lambda step, by=f.size: step // by) for other in axes]
+            side = sides[f.of]
+            sides[f.of] = Side(side.size // f.size, 0, side.before // f.size, side.after // f.size)
+    return settled(axes, sides, layout.known)
 
 
 def _scaled(side: Side, by: int) -> Side:
@@ -267,7 +284,13 @@ def merged(layouts: Sequence[Layout], shape: Sequence[int]) -> Layout:
 
     Where two run along different things in one axis, nobody knows.
     """
+    layouts = reconciled(layouts, shape)
     return gathered(layouts, agreed(layouts, shape))
+
+
+def reconciled(layouts: Sequence[Layout], shape: Sequence[int]) -> list[Layout]:
+    """Tensors that meet: where two run along different things, as maps would be read."""
+    return list(map(refined, layouts)) if None in _agreed(layouts, shape) else list(layouts)
 
 
 def gathered(layouts: Sequence[Layout], axes: Sequence[Axis]) -> Layout:
@@ -276,20 +299,19 @@ def gathered(layouts: Sequence[Layout], axes: Sequence[Axis]) -> Layout:
 
 
 def agreed(layouts: Sequence[Layout], shape: Sequence[int]) -> list[Axis]:
-    """Each axis of a broadcast shape, as the operands that have it see it."""
+    """Each axis of a broadcast shape, as the operands that have it see it; channels where they do not agree."""
+    return [channels(n) if axis is None else axis for axis, n in zip(_agreed(layouts, shape), shape, strict=True)]
+
+
+def _agreed(layouts: Sequence[Layout], shape: Sequence[int]) -> list[Axis | None]:
     aligned = [((),) * (len(shape) - len(s.axes)) + s.axes for s in layouts]
-    return [_agreed([axes[a] for axes in aligned if size(axes[a]) == n], n) for a, n in enumerate(shape)]
-
-
-def _agreed(given: Sequence[Axis], n: int) -> Axis:
-    for wanted in (is_dim, lambda of: of is not None):
-        found = {axis for axis in given if any(wanted(f.of) for f in factors(axis))}
-        if len(found) > 1:
-            # A map that was refined by views is also met by one that always had that size.
-            found = {axis for axis in found if all(f.of is not None for f in factors(axis))} or found
-        if found:
-            return found.pop() if len(found) == 1 else channels(n)
-    return channels(n)
+    found: list[Axis | None] = []
+    for a, n in enumerate(shape):
+        given = {axes[a] for axes in aligned if size(axes[a]) == n}
+        spread = {axis for axis in given if any(is_dim(of) for of in marks(axis))}
+        spread = spread or {axis for axis in given if marks(axis)}
+        found.append(None if len(spread) > 1 else next(iter(spread), channels(n)))
+    return found
 
 
 def _shared_sides(layouts: Sequence[Layout], axes: Sequence[Axis]) -> dict[int, Side]:

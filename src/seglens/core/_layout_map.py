@@ -183,9 +183,9 @@ def is_plain(layout: Layout, dims: int) -> bool:
 def form_of(layout: Layout, dims: int) -> MapForm | None:
     """How to read a tensor of this layout as a map; None where it holds none whose grid is known.
 
-    A matrix [B d] never does: a vector per image stays one, even if it is a flattened map.
+    A matrix [B d] never does: a vector for each image stays one, even if it is a flattened map.
     """
-    if len(layout.axes) < 3:
+    if len(layout.axes) < 3 and not any(is_dim(of) for of in marks(layout.axes[0])):
         return None
     layout = refined(layout)
     if BATCH not in layout.sides or any(d not in layout.sides for d in range(dims)):

@@ -19,6 +19,7 @@ from seglens.core._layout import (
     gathered,
     marks,
     merged,
+    reconciled,
     regrouped,
     settled,
     size,
@@ -238,7 +239,8 @@ def _first(op: Op, s: Layout) -> Answer:
 
 
 def _linear(op: Op, s: Layout) -> Layout:
-    return with_axis(s, -1, channels(op.shape[-1]))
+    last = len(s.axes) - 1
+    return with_axis(without_axis(s, last, kept=True), last, channels(op.shape[-1]))
 
 
 # Of several inputs.
@@ -255,6 +257,7 @@ def _matmul(op: Op) -> Layout:
     """
     names = [n for n in ("self", "mat1", "batch1", "mat2", "batch2") if n in op.named]
     left, right = (op.layout(n) for n in names[-2:])
+    left = without_axis(left, len(left.axes) - 1, kept=True)
     rows, columns = left.axes[-2], right.axes[-1]
     if marks(rows) & marks(columns):
         columns = channels(size(columns))
@@ -275,7 +278,9 @@ def _cat(op: Op) -> Layout:
     parts = [t for t in op.named["tensors"] if t.shape != (0,)]
     at = op.named["dim"] % len(op.shape)
     given = [op.look(t) or unknown(tuple(t.shape)) for t in parts]
-    axes = agreed([replace(s, axes=(*s.axes[:at], (), *s.axes[at + 1 :])) for s in given], _one(op.shape, at))
+    one = [1 if a == at else n for a, n in enumerate(op.shape)]
+    given = reconciled(given, one)
+    axes = agreed(given, one)
     axes[at] = channels(op.shape[at])
     running = [i for i, s in enumerate(given) if marks(s.axes[at])]
     lost = any(op.look(t) is not None and not s.known for t, s in zip(parts, given, strict=True))
@@ -294,10 +299,6 @@ def _cat(op: Op) -> Layout:
         given[i], sides={**given[i].sides, of: Side(op.shape[at], 0, side.before + before, side.after + after)}
     )
     return gathered(given, axes)
-
-
-def _one(shape: Sequence[int], at: int) -> list[int]:
-    return [1 if a == at else n for a, n in enumerate(shape)]
 
 
 def _stack(op: Op) -> Layout:
@@ -349,12 +350,12 @@ _COPIES = (
     "softmax log_softmax _safe_softmax cumsum cumprod logcumsumexp fill zero native_channel_shuffle channel_shuffle "
     "_transformer_encoder_layer_fwd linalg_vector_normalize"
 )
-_VIEWS = "view _unsafe_view reshape _reshape_alias unsqueeze squeeze flatten unflatten"
+VIEWS = "view _unsafe_view reshape _reshape_alias unsqueeze squeeze flatten unflatten"
 _OVER_DIMS = (
     "sum mean amax amin max min argmax argmin prod any all std var var_mean std_mean logsumexp "
     "linalg_vector_norm norm median mode"
 )
-_NORMS = (
+NORMS = (
     "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm "
     "miopen_batch_norm native_group_norm native_layer_norm _fused_rms_norm"
 )
@@ -376,8 +377,8 @@ MAIN: dict[str, Rule] = {
     **dict.fromkeys(("linear", "mkldnn_linear"), _linear),
     **dict.fromkeys(("sort", "topk", "kthvalue"), _sorted),
     **dict.fromkeys(_COPIES.split(), _same),
-    **dict.fromkeys(_VIEWS.split(), _view),
+    **dict.fromkeys(VIEWS.split(), _view),
     **dict.fromkeys(_OVER_DIMS.split(), _over_dims),
-    **dict.fromkeys(_NORMS.split(), _first),
+    **dict.fromkeys(NORMS.split(), _first),
 }
 """Operations of one tensor of the network (and parameters), by name."""

@@ -12,6 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from seglens.core._layout import BATCH, NEVER_SEEN, Axis, Factor, Layout, Side, image, marks, settled, unknown
 from seglens.core._layout_map import MapForm, form_of, is_plain
+from seglens.core._layout_marks import Marks, carried
 from seglens.core._layout_rules import MAIN, SEVERAL, Answer, Op, pointwise
 from seglens.core._layout_windows import WINDOWS
 from seglens.core._reach_rules import VALUELESS
@@ -26,12 +27,14 @@ class Held:
 
     plain: it is one, [B C *space], as it stands. form: else how it is made one. Neither: no grid is known in it.
     doubtful: it has the image's number of axes, and none of them is known to be the image's. It becomes plain when a
-    later convolution, pooling or resizing slides over its last axes.
+    later convolution, pooling or resizing slides over its last axes. whole: every dimension of the image is known to
+    lie in it, none reduced to one place.
     """
 
     plain: bool
     form: MapForm | None = None
     doubtful: bool = False
+    whole: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +59,7 @@ class LayoutFollower(TorchDispatchMode):
         self._root: tuple[int, ...] = ()
         self._seen: Any = WeakTensorKeyDictionary()
         self._unseen: list[_Unseen] = []
+        self._marks: Any = WeakTensorKeyDictionary()
 
     def root(self, x: Tensor) -> None:
         """Follow images x [B C *space] from here on."""
@@ -76,7 +80,7 @@ class LayoutFollower(TorchDispatchMode):
         """How a tensor holds its map. One of which nothing was seen is watched from here on."""
         s = self.layout(t) or unknown(tuple(t.shape))
         if is_plain(s, self.dims):
-            return Held(True)
+            return Held(True, whole=len(s.dims) == self.dims)
         form = form_of(s, self.dims)
         held = Held(False, form, form is None and t.ndim == self.dims + 2)
         if held.doubtful:
@@ -88,6 +92,18 @@ class LayoutFollower(TorchDispatchMode):
         s = self._seen.get(other)
         if s is not None:
             self._seen[t] = s
+
+    def mark(self, t: Tensor, bit: int) -> None:
+        """Give the image's entries of `t`, and all that is computed from them later, the mark number `bit`."""
+        self._marks[t] = self._marks.get(t, Marks()) | Marks(1 << bit, 0 if self._extras(t) else 1 << bit)
+
+    def marks(self, t: Tensor) -> int:
+        """The marks of all that `t` was computed from, as a set of bits."""
+        return self._marks.get(t, Marks()).all
+
+    def _extras(self, t: Tensor) -> int:
+        s = self.layout(t)
+        return s.extras if s is not None else 0
 
     def _watch(self, t: Tensor, held: Held) -> None:
         first = NEVER_SEEN + 10 * len(self._unseen)
@@ -125,9 +141,28 @@ class LayoutFollower(TorchDispatchMode):
         if not outputs or not (inputs or slides):
             return out
         op = Op(named, self.layout, inputs, [tuple(t.shape) for t in outputs], self.dims, self._root[0], self._meet)
-        for t, s in zip(outputs, _layouts(name, func, op), strict=True):
+        layouts = _layouts(name, func, op)
+        marked = self._marked(name, func, op, given, layouts) if self._marks else []
+        for t, s in zip(outputs, layouts, strict=True):
             self._seen[t] = s
+        for t, m in zip(outputs, marked, strict=False):
+            self._marks[t] = m
         return out
+
+    def _marked(
+        self, name: str, func: Any, op: Op, given: Sequence[Tensor], layouts: Sequence[Layout]
+    ) -> Sequence[Marks]:
+        every = Marks()
+        for t in given:
+            every |= self._marks.get(t, Marks())
+        if not every.all:
+            return []
+        named: dict[str, Marks] = {}
+        for n, value in op.named.items():
+            several = value if isinstance(value, list | tuple) else [value]
+            found = [(i, self._marks.get(t)) for i, t in enumerate(several) if isinstance(t, Tensor)]
+            named |= {n if several[0] is value else f"{n}.{i}": m for i, m in found if m is not None}
+        return [carried(name, func, op, named, every, s, i) for i, s in enumerate(layouts)]
 
 
 def _layouts(name: str, func: Any, op: Op) -> list[Layout]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from seglens.core.errors import LinearHeadWarning, ReachWarning, ShapeError
+from seglens.core.errors import LinearHeadWarning, ReachWarning, SeglensError, ShapeError
 from seglens.core.frame import resize
 from seglens.core.maps import Maps, finish
 from seglens.core.network import Network
@@ -75,11 +75,21 @@ def check_space(network: Network, layer: str, a: Tensor, x: Tensor) -> None:
             tuple(a.shape),
         )
     if a.ndim != x.ndim:
+        what = "a vector for each image" if a.ndim == 2 else "tokens whose places in the image are not known"
         raise ShapeError(
             f"layer {layer!r} of {network.name} gives {tuple(a.shape)}, no map of channels over the image's "
-            f"{x.ndim - 2} dimensions.\n  Choose a layer with space: seglens layers {network.source}",
+            f"{x.ndim - 2} dimensions but {what}.\n  Choose a layer with space{_suggested(network, x)}: "
+            f"seglens layers {network.source}",
             tuple(a.shape),
         )
+
+
+def _suggested(network: Network, x: Tensor) -> str:
+    """The layer that would be taken by default, for a message; nothing where there is none."""
+    try:
+        return f", such as {default_layer_of(network, x)!r}"
+    except SeglensError:
+        return ""
 
 
 def _seen(found: Slopes) -> Tensor | None:

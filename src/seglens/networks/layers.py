@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from seglens.core.capture import capture
 from seglens.core.errors import LayerNotFoundError
+from seglens.core.layouts import Held, LayoutFollower
 from seglens.core.network import Network
 from seglens.core.receptive import Follower, Reach
 
@@ -26,7 +27,10 @@ class Layer:
     path: dotted, '' for the network itself; depth: the number of its parts. type: its class.
     order: when its last call ended, counted over all calls from 0; None where it never ran.
     runs: how often it ran. shape: of the first tensor of its (last) output.
-    spatial: that tensor is [B C *space], its last axes running along the image's.
+    spatial: that tensor holds a map whose grid is known. map_shape: [B C *space] of that map, which methods read.
+    layout: how the tensor holds it where it is not the map as it stands ('tokens 14×14 + 1' of which one is no place
+    of the image, 'windows 7×7', 'channels last'), else None. heard: some place of the map can change the network's
+    output; False behind the last attention of a network that reads its class token alone.
     parameters: its own and its children's, shared ones counted once.
     field: receptive field in pixels per image dimension, None = the whole image; the tuple is None
     where the output does not depend on the image or was not seen. stride: pixels from one position
@@ -44,6 +48,9 @@ class Layer:
     runs: int = 0
     shape: tuple[int, ...] | None = None
     spatial: bool = False
+    map_shape: tuple[int, ...] | None = None
+    layout: str | None = None
+    heard: bool = True
     field: tuple[int | None, ...] | None = None
     stride: tuple[Fraction | None, ...] | None = None
     tensor: int | None = None
@@ -54,6 +61,7 @@ class Layer:
         """All fields as JSON values; a stride that is no whole number becomes a float."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         out["shape"] = None if self.shape is None else list(self.shape)
+        out["map_shape"] = None if self.map_shape is None else list(self.map_shape)
         out["field"] = None if self.field is None else list(self.field)
         out["stride"] = None if self.stride is None else [_number(s) for s in self.stride]
         return out
@@ -74,6 +82,7 @@ class _Record:
     tensor: int | None = None
     shape: tuple[int, ...] | None = None
     reach: Reach | None = None
+    held: Held | None = None
     marks: int = 0
     hooked: bool = True
 
@@ -83,10 +92,12 @@ class _Watch:
     """The state of one pass: a counter of calls, and which weighted layers others read."""
 
     follower: Follower
+    layouts: LayoutFollower
     records: dict[str, _Record]
     numbers: Any = field(default_factory=WeakTensorKeyDictionary)  # an id would come again
     calls: int = 0
     read: int = 0
+    heard: int = 0
 
     def enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """A layer with weights starts: what reaches it is no score yet."""
@@ -109,6 +120,12 @@ class _Watch:
             record.tensor = self.numbers.setdefault(found[0], record.order)
             record.shape = tuple(found[0].shape)
             record.reach = self.follower.reach(found[0])
+            record.held = self.layouts.held(found[0])
+            if record.held.form is not None and record.held.form.layout.extras:
+                self.layouts.mark(found[0], list(self.records).index(path))
+        if not path:
+            for t in found:
+                self.heard |= self.layouts.marks(t)
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -135,7 +152,8 @@ def layer_tree(call: Callable[[], object], module: nn.Module, x: Tensor) -> list
     """
     modules = dict(module.named_modules())
     follower = Follower()
-    watch = _Watch(follower, {path: _Record() for path in modules})
+    layouts = LayoutFollower()
+    watch = _Watch(follower, layouts, {path: _Record() for path in modules})
     weighted = [p for p, m in modules.items() if _has_weights(m)]
     with ExitStack() as undo:
         for m in modules.values():
@@ -152,12 +170,19 @@ def layer_tree(call: Callable[[], object], module: nn.Module, x: Tensor) -> list
                 undo.callback(handle.remove)
             handle = m.register_forward_hook(partial(watch.leave, path, bit))
             undo.callback(handle.remove)
-        with torch.no_grad(), follower:
+        with torch.no_grad(), layouts, follower:
             follower.root(x)
+            layouts.root(x)
             call()
     ran = [i for i, p in enumerate(weighted) if watch.records[p].runs]
     heads = sum(1 << i for i in ran if not watch.read >> i & 1)
-    return [_layer(p, m, watch.records[p], heads, x) for p, m in modules.items()]
+    layers = [_layer(p, m, watch.records[p], heads, x) for p, m in modules.items()]
+    return [replace(a, heard=_heard(a, watch.heard >> i & 1)) for i, a in enumerate(layers)]
+
+
+def _heard(layer: Layer, marked: int) -> bool:
+    """Only of tokens beside extra ones can all that is heard of a layer be in the extra ones."""
+    return bool(marked) or not (layer.layout and "+" in layer.layout)
 
 
 def _has_weights(module: nn.Module) -> bool:
@@ -166,7 +191,11 @@ def _has_weights(module: nn.Module) -> bool:
 
 
 def _layer(path: str, module: nn.Module, record: _Record, heads: int, x: Tensor) -> Layer:
-    reach = record.reach
+    reach, held = record.reach, record.held
+    form = held.form if held else None
+    spatial = form is not None
+    if held is not None and held.plain and record.shape is not None:
+        spatial = held.whole or (reach is not None and _is_map(record.shape, reach, x))
     script = isinstance(module, torch.jit.ScriptModule)
     return Layer(
         path=path,
@@ -176,7 +205,9 @@ def _layer(path: str, module: nn.Module, record: _Record, heads: int, x: Tensor)
         order=record.order,
         runs=record.runs,
         shape=record.shape,
-        spatial=reach is not None and record.shape is not None and _is_map(record.shape, reach, x),
+        spatial=spatial,
+        map_shape=form.shape if form else record.shape if spatial else None,
+        layout=form.word if form else None,
         field=reach.size if reach else None,
         stride=reach.stride if reach else None,
         tensor=record.tensor,
@@ -186,7 +217,7 @@ def _layer(path: str, module: nn.Module, record: _Record, heads: int, x: Tensor)
 
 
 def _is_map(shape: tuple[int, ...], reach: Reach, x: Tensor) -> bool:
-    """[B C *space], its space the image's; where layouts hid that, its windows must move."""
+    """Of a tensor as a map stands, with space reduced to one place: that place is the image's, or its windows move."""
     if len(shape) != x.ndim or shape[0] != x.shape[0]:
         return False
     if reach.axes is not None:
@@ -198,27 +229,32 @@ def _is_map(shape: tuple[int, ...], reach: Reach, x: Tensor) -> bool:
 def default_layer(layers: Sequence[Layer]) -> Layer:
     """The layer that explanations use where none is named: the end of the encoder.
 
-    Of all spatial outputs before the heads, those of smallest area (more than one pixel, unless
-    none has); of those the whole blocks before their parts (least deep), then the ones with most
-    channels, and then the last that ran. Of several that hand on that same tensor the last beside
-    the one that made it; never the network itself. A head is a convolution or linear layer whose output no
-    other one reads. Raises LayerNotFoundError where no layer qualifies.
+    Of all maps before the heads, those of smallest area (more than one pixel, unless none has); of those the whole
+    blocks before their parts (least deep), then the ones with most channels, and then the last that ran. Of several
+    that hand on that same tensor the last beside the one that made it; never the network itself. A head is a
+    convolution or linear layer whose output no other one reads. Where a network reads its class token alone, the places
+    of the last tokens do not matter to it: then it is the last block whose places do.
+    Raises LayerNotFoundError where no layer qualifies.
     """
     maps = {
-        a.path: (math.prod(a.shape[2:]), a)
+        a.path: (math.prod(a.map_shape[2:]), a)
         for a in layers
-        if a.path and a.spatial and a.shape is not None and a.order is not None and not a.after_head
+        if a.path and a.spatial and a.map_shape is not None and a.order is not None and not a.after_head and a.heard
     }
     wide = {p: v for p, v in maps.items() if v[0] > 1} or maps
     if not wide:
         raise LayerNotFoundError(
-            "no layer gives a map [B C *space] before the network's last layer: name one yourself.\n"
+            "no layer gives a map whose grid is known before the network's last layer: name one yourself.\n"
             f"  The network has {len(layers)} layers: {', '.join(repr(a.path) for a in layers[:8])}."
         )
+    unheard = any(a.spatial and not a.heard for a in layers)
+    blocks = {a.path.rpartition(".")[0] for a in layers if a.path}
 
     def rank(item: tuple[int, Layer]) -> tuple[int, int, int, int]:
         area, layer = item
-        return (-area, -layer.depth, (layer.shape or (0, 0))[1], layer.order or 0)
+        if unheard:
+            return (-area, layer.path in blocks, layer.order or 0, 0)
+        return (-area, -layer.depth, (layer.map_shape or (0, 0))[1], layer.order or 0)
 
     best = max(wide.values(), key=rank)[1]
     same = [a for _, a in wide.values() if a.tensor == best.tensor and a.depth == best.depth]
