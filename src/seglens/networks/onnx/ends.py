@@ -111,6 +111,17 @@ def end_of(graph: Graph, name: str, channels_last: bool) -> End:
     )
 
 
+def distinct(graph: Graph, ends: Sequence[End]) -> list[End]:
+    """Without labels beside the scores that they are chosen by, which say nothing more."""
+    scores = {_behind(graph, e.name)[-1] for e in ends if e.name == e.shown}
+    kept: dict[str, End] = {}
+    for end in ends:
+        source = _behind(graph, end.name)[-1]
+        if end.name == end.shown or source not in scores:
+            kept[end.name if end.name == end.shown else source] = end
+    return list(kept.values())
+
+
 def _link(name: str | None) -> Literal["softmax", "sigmoid"] | None:
     return "softmax" if name == "softmax" else "sigmoid" if name == "sigmoid" else None
 

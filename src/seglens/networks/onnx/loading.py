@@ -14,7 +14,7 @@ from seglens.core.errors import NetworkError
 from seglens.networks.exported import Program, joined
 from seglens.networks.loaded import Loaded, Request
 from seglens.networks.onnx.build import Builder, refusal, unknown_operators
-from seglens.networks.onnx.ends import End, Graph, end_of, is_channels_last, order_of
+from seglens.networks.onnx.ends import End, Graph, distinct, end_of, is_channels_last, order_of
 from seglens.networks.onnx.module import OnnxModule, Port
 from seglens.networks.onnx.nodes import Node, node_of
 from seglens.networks.onnx.operators import OLDEST
@@ -113,8 +113,7 @@ def _loaded(model: Any, name: str) -> Loaded:
     image = _image(given, name)
     shape = _shape(given[image])
     last = is_channels_last(around, given[image].name, shape)
-    # Labels beside the scores that they are chosen by say nothing more.
-    ends = list({e.name: e for e in (end_of(around, o.name, last) for o in reversed(graph.output))}.values())[::-1]
+    ends = distinct(around, [end_of(around, o.name, last) for o in graph.output])
     notes = _notes(nodes, ends, name)
     rank = len(shape)
     to_graph = (0, *range(2, rank), 1) if last else None
