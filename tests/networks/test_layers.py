@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglens.core.capture import capture
 from seglens.core.errors import LayerNotFoundError
+from seglens.core.network import Network
 from seglens.networks.layers import default_layer, layer_tree
 
 
@@ -266,3 +268,68 @@ def test_a_module_that_refuses_hooks_leaves_none_on_others():
     with pytest.raises(RuntimeError, match="no hooks here"):
         tree(net)
     assert state(net) == before
+
+
+class Attention(nn.Module):
+    """One block of a transformer before norms, by its parts."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(c), nn.Linear(c, 3 * c), nn.Linear(c, c)
+        self.mlp = nn.Sequential(nn.Linear(c, 2 * c), nn.GELU(), nn.Linear(2 * c, c))
+
+    def forward(self, t):
+        b, n, c = t.shape
+        q, k, v = self.qkv(self.norm(t)).view(b, n, 3, 2, c // 2).permute(2, 0, 3, 1, 4)
+        a = F.scaled_dot_product_attention(q, k, v)
+        t = t + self.out(a.transpose(1, 2).reshape(b, n, c))
+        return t + self.mlp(t)
+
+
+class Transformer(nn.Module):
+    """read: 'token' asks the class token alone, 'mean' all places."""
+
+    def __init__(self, read):
+        super().__init__()
+        torch.manual_seed(0)
+        self.read = read
+        self.patch = nn.Conv2d(3, 8, 16, stride=16)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.blocks = nn.Sequential(Attention(8), Attention(8), Attention(8))
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        t = self.patch(x).flatten(2).transpose(1, 2)
+        t = torch.cat([self.token.expand(len(x), -1, -1), t], 1)
+        t = self.norm(self.blocks(t))
+        return self.head(t[:, 0] if self.read == "token" else t[:, 1:].mean(1))
+
+
+def test_tokens_are_listed_with_their_map():
+    layers = by_path(tree(Transformer("mean")))
+    block = layers["blocks.1"]
+    assert block.spatial
+    assert block.shape == (1, 17, 8)
+    assert block.map_shape == (1, 8, 4, 4)
+    assert block.layout == "tokens 4×4 + 1"
+    assert layers["patch"].layout is None
+    assert layers["patch"].map_shape == layers["patch"].shape
+    assert layers["head"].map_shape is None
+
+
+def test_places_that_the_output_does_not_hear():
+    """Checked by gradients: the places of a layer are heard where the output has a derivative by them."""
+    net, x = Transformer("token").eval(), torch.rand(1, 3, 64, 64)
+    found = by_path(tree(net))
+    for path in ("patch", "blocks.0", "blocks.1", "blocks.2.norm", "blocks.2.qkv", "blocks.2", "blocks.2.mlp", "norm"):
+        with capture(Network(module=net), [path]) as taps:
+            by = torch.autograd.grad(net(x).pow(2).sum(), taps[path], allow_unused=True, materialize_grads=True)[0]
+        assert found[path].heard == bool(by.any()), path
+    assert not found["norm"].heard
+    assert all(layer.heard for layer in tree(Transformer("mean")))
+
+
+@pytest.mark.parametrize(("read", "expected"), [("token", "blocks.1"), ("mean", "norm")])
+def test_default_layer_of_a_transformer(read, expected):
+    assert default_layer(tree(Transformer(read))).path == expected
