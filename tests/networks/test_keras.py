@@ -155,9 +155,11 @@ class TestTree:
         assert "torch.module.0.weight" in dict(net.module.named_parameters())
         model(images(side=8), training=True)
         assert inside.training
-        with untouched(net), capture(net, ["torch.module.0"]) as taps:
+        with untouched(net), untouched(model), capture(net, ["torch.module.0"]) as taps:
             one, two = net(images(side=8)), net(images(side=8))
             assert taps["torch.module.0"].shape == (2, 4, 8, 8)
+        assert model.get_layer("torch").training
+        assert inside.training
         torch.testing.assert_close(one, two)
 
 

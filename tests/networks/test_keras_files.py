@@ -194,6 +194,8 @@ class TestKeras2:
             keras2_layer("Normalization", "scale", ["image"], axis=[-1], mean=None, variance=None, invert=False),
             keras2_layer("Conv2D", "head", ["scale"], **convolution(2, 1)),
         ]
+        # In half precision the numbers are copies, not views of the weights.
+        layers[1]["config"]["dtype"] = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
         del layers[0]["config"]["trainable"]
         kernel = np.random.default_rng(0).normal(size=(1, 1, 3, 2)).astype("float32")
         mean, variance = np.float32([100, 110, 120]), np.float32([400, 900, 1600])
@@ -202,7 +204,7 @@ class TestKeras2:
         x = images(side=8) * 255
         scaled = (x - torch.from_numpy(mean)[:, None, None]) / torch.from_numpy(variance)[:, None, None].sqrt()
         expected = torch.einsum("io,bihw->bohw", torch.from_numpy(kernel[0, 0]), scaled)
-        torch.testing.assert_close(net(x), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(net(x), expected, rtol=2e-2, atol=2e-2)
 
     def test_functions_of_tensorflow_are_listed(self, tmp_path: Path):
         layers = [

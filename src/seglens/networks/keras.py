@@ -127,7 +127,7 @@ def _from_file(path: Path, request: Request, rebuilt: Callable[[Path, Path, bool
             safe = not request.trust
             model = _tried(path.name, lambda: package.saving.load_model(copy, compile=False, safe_mode=safe))
         for _, layer in operations_of(model):
-            # What Normalization computes with is worked out from its weights, which Keras does for its own format only.
+            # What Normalization computes with is worked out from its weights; not every Keras 3 does so for HDF5.
             if isinstance(layer, nn.Module) and hasattr(layer, "finalize_state"):
                 cast("Any", layer).finalize_state()
         return loaded_model(model)

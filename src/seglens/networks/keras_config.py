@@ -189,9 +189,6 @@ def _modern(value: Any) -> Any:
         config = {k: v for k, v in config.items() if k not in _KEPT_BY_KERAS_2}
     if kind == "LeakyReLU" and "alpha" in config:
         config["negative_slope"] = config.pop("alpha")
-    if kind != "InputLayer":
-        # Said by the layer of the input too; Keras 3 would take the batch in it for a side.
-        config.pop("batch_input_shape", None)
     policy = config.get("dtype")
     if isinstance(policy, dict) and "module" not in policy:
         config["dtype"] = cast("dict[str, Any]", policy).get("config", {}).get("name", "float32")

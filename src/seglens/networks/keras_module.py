@@ -59,10 +59,8 @@ class KerasLayer(nn.Module):
         known[id(layer)] = self
         self.__dict__["layer"] = layer
         self.__dict__.update({name: vars(layer)[name] for name in _HOOKS})
-        if not any(isinstance(m, nn.Module) for m in _torch_children(layer).values()):
-            for name, value in _weights(layer).items():
-                table = self._parameters if isinstance(value, nn.Parameter) else self._buffers
-                table[name] = value
+        if not _torch_children(layer):
+            _take(self, layer)
         self._modules.update(_children(layer, known))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -92,8 +90,7 @@ class KerasModule(nn.Module):
         self.__dict__["model"] = model
         self.__dict__["switches"] = tuple(switches)
         self.last = last
-        own = _weights(model)
-        self._parameters.update({n: v for n, v in own.items() if isinstance(v, nn.Parameter)})
+        _take(self, model)
         self._modules.update(_children(model, {}))
         # Of this module alone: the layers' own flags are the user's.
         self.training = False
@@ -329,6 +326,15 @@ def _torch_children(layer: Any) -> dict[str, nn.Module]:
 def _type_of(layer: Any) -> type[KerasLayer]:
     """A subclass of KerasLayer that is named as the layer's class: trees and graphs show it."""
     return type(type(layer).__name__, (KerasLayer,), {"__module__": __name__, "__doc__": type(layer).__doc__})
+
+
+def _take(module: nn.Module, layer: Any) -> None:
+    """The layer's own weights into the module's tables."""
+    for name, value in _weights(layer).items():
+        if isinstance(value, nn.Parameter):
+            module._parameters[name] = value  # pyright: ignore[reportPrivateUsage]
+        else:
+            module._buffers[name] = value  # pyright: ignore[reportPrivateUsage]
 
 
 def _weights(layer: Any) -> dict[str, Tensor]:
