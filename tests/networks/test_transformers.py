@@ -31,12 +31,17 @@ TOKENS = torch.tensor([[3, 1, 4, 1, 5, 0, 0]])
 
 
 @pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise AssertionError("the network was asked for")
+def _offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    asked: list[object] = []
+
+    def refused(*args: object, **_: object) -> None:
+        asked.append(args)
+        raise OSError("there is no network")
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
+    yield
+    assert not asked, "the network was asked for"
 
 
 @pytest.fixture(scope="module")
