@@ -84,6 +84,7 @@ def test_concatenation_keeps_the_order_of_its_arguments_and_what_is_read_twice()
     g = graph(Plain(lambda m, x: (lambda y: torch.cat([x, y, x], 1))(m.a(x)), a=conv(3, 5)))
     read = [(e.source, e.position, e.shapes[0][1]) for e in g.edges if e.target == ":cat"]
     assert read == [(":input", 0, 3), ("a", 1, 5), (":input", 2, 3)]
+    assert g.collapsed(5) == g
 
 
 def test_a_module_that_runs_three_times_is_three_nodes_with_one_modules_parameters() -> None:
@@ -145,6 +146,7 @@ def test_layers_that_do_nothing_are_named_and_are_no_nodes() -> None:
 
     g = graph(Plain(run, a=conv(), drop=nn.Dropout(), same=nn.Identity(), flat=nn.Flatten()))
     assert g.idle == ("drop", "same")
+    assert [n.id for n in g.nodes] == [":input", "a", ":add", "flat", ":output"]
     assert pairs(g)[1:] == [("a", ":add"), (":input", ":add"), (":add", "flat"), ("flat", ":output")]
     assert nodes(g)["flat"].shape == (1, 768)
 
@@ -512,8 +514,8 @@ def test_a_part_that_fails_and_is_caught_does_not_confuse_the_rest() -> None:
         return m.b(x)
 
     g = graph(Plain(run, bad=nn.Sequential(conv(), conv(9, 9)), a=conv(), b=nn.Sequential(conv())))
-    assert ("a", "b.0") in pairs(g)
-    assert ("b.0", ":output") in pairs(g)
+    assert pairs(g) == [(":input", "bad.0"), (":input", "a"), ("a", "b.0"), ("b.0", ":output")]
+    assert [n.group for n in g.nodes] == [None, "bad", None, "b", None]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -124,7 +124,7 @@ def graphs(draw) -> Graph:
         a, b = sorted((draw(st.integers(low, high)), draw(st.integers(low, high))))
         if b > a:
             name = f"{around}.g" if around else f"g{len(groups)}"
-            groups.append(Group(name, "Block", name, around, depth))
+            groups.append(Group(name, draw(st.sampled_from(["Block", "B" * 40])), name, around, depth))
             of[a:b] = [name] * (b - a)
             split(a, b, name, depth + 1)
         split(b, high, around, depth + 1)
@@ -205,6 +205,12 @@ def test_a_skip_passes_by_the_side() -> None:
     assert max(abs(x - middles[0]) for x, _ in level.routes[3]) > 40
     # straight along both boxes that it passes
     assert len({round(x, 3) for x, y in level.routes[3][2:-1]}) == 1
+
+
+def test_a_level_ends_where_it_began() -> None:
+    boxes = [Box(8, 0, "first"), Box(80, 20), Box(200, 20), Box(60, 20), Box(8, 0, "last")]
+    level = layered(boxes, [Wire(0, 1), Wire(1, 2), Wire(1, 3), Wire(3, 4)], 30, 14)
+    assert level.corners[0][0] == level.corners[4][0]
 
 
 def test_rows_are_ordered_so_that_wires_need_not_cross() -> None:

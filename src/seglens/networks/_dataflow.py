@@ -155,13 +155,10 @@ class _Recorder(TorchDispatchMode):
         self._stack.append(len(calls) - 1)
 
     def end(self, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
-        """Hook: a module gave its output. One that only rearranged is a step; one that did nothing is idle."""
-        # A call that failed, and whose error was caught, has not come by here.
-        while self.trace.calls[self._stack[-1]].module is not module:
-            self._stack.pop()
+        """Hook: a module gave its output, or failed. If it only rearranged, that is a step; if nothing, it is idle."""
         call = self.trace.calls[self._stack[-1]]
         found = list(tensors(out))
-        if not call.parts and len(self.trace.steps) == call.start:
+        if found and not call.parts and len(self.trace.steps) == call.start:
             before = {id(t) for t in tensors((args, kwargs))}
             fresh = [t for t in found if id(t) not in before]
             call.idle = not fresh
@@ -254,7 +251,8 @@ def recorded(call: Callable[[], Tensor], module: nn.Module, x: Tensor, extra: Se
             before: Any = partial(recorder.begin, path) if path else enter
             after: Any = recorder.end if path else leave
             undo.callback(m.register_forward_pre_hook(before, with_kwargs=True).remove)
-            undo.callback(m.register_forward_hook(after, with_kwargs=True).remove)
+            # Also after a failure, which a module around may catch.
+            undo.callback(m.register_forward_hook(after, with_kwargs=True, always_call=True).remove)
         with torch.no_grad(), follower:
             follower.root(x)
             with recorder:
