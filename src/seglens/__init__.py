@@ -71,10 +71,12 @@ from seglens.run.evaluation import Evaluation
 from seglens.run.explain import Failure, explain, explain_each
 from seglens.run.found import Found, find_classes
 from seglens.run.graph import network_graph
+from seglens.run.large import explain_large, segment_large
 from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
 from seglens.run.object_parts import ObjectParts, Part
 from seglens.run.parts import explain_parts
+from seglens.run.onnx_check import OnnxAgreement, check_onnx
 from seglens.run.places import Places, compare_places
 from seglens.run.segment import Segmentation, segment
 from seglens.run.sensitivity import sensitivity, sensitivity_each
@@ -123,6 +125,7 @@ __all__ = [
     "Network",
     "ObjectParts",
     "Occlusion",
+    "OnnxAgreement",
     "Part",
     "Picture",
     "Places",
@@ -145,6 +148,7 @@ __all__ = [
     "box",
     "capture",
     "channel",
+    "check_onnx",
     "compare",
     "compare_places",
     "component",
@@ -157,6 +161,7 @@ __all__ = [
     "expand_paths",
     "explain",
     "explain_each",
+    "explain_large",
     "explain_layers",
     "explain_parts",
     "find_classes",
@@ -179,6 +184,7 @@ __all__ = [
     "save",
     "seams_of",
     "segment",
+    "segment_large",
     "sensitivity",
     "sensitivity_each",
     "tiled",

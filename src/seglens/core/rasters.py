@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 import struct
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,11 @@ class Raster:
         """The file's."""
         return self.path.name
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether its last channel is said to be transparency."""
+        return any(int(kind) in (1, 2) for kind in self._pages[0].extrasamples)
+
     def read(self, rows: slice | None = None, columns: slice | None = None) -> NDArray[np.generic]:
         """The stored numbers [C h w] of a window, by default of everything; only what lies in it is decoded.
 
@@ -101,7 +107,7 @@ class Raster:
 
 
 @contextmanager
-def open_raster(path: str | Path, channels: int | None = None) -> Generator[Raster]:
+def open_raster(path: str | os.PathLike[str], channels: int | None = None) -> Generator[Raster]:
     """The first picture of a TIFF file, for as long as the block lasts.
 
     channels: how many are expected; pages of one sample, as many as that, are then its channels. Else the first page
@@ -109,30 +115,38 @@ def open_raster(path: str | Path, channels: int | None = None) -> Generator[Rast
     """
     path = Path(path)
     tifffile = _tifffile(f"reading {path.name}")
-    with _broken_becomes_error(path.name), tifffile.TiffFile(path) as file:
-        pages = list(file.pages)
-        first = cast(Any, pages[0])
-        alike = [p for p in pages if p.shape == first.shape and p.dtype == first.dtype]
-        named = len(file.series) > 0 and file.series[0].axes.startswith("C") and len(alike) == len(pages)
-        chosen, notes = [first], list[str]()
-        if len(pages) > 1:
-            if first.samplesperpixel == 1 and len(alike) == len(pages) and (named or len(pages) == channels):
-                chosen = alike
-            else:
-                notes.append(f"The first of {len(pages)} pages was taken.")
-        if first.dtype is None or first.imagedepth > 1:
-            raise ImageError(f"{path.name} holds pixels of a kind that is not read (depth {first.imagedepth}).")
-        yield Raster(
-            path,
-            (int(first.imagelength), int(first.imagewidth)),
-            len(chosen) if len(chosen) > 1 else int(first.samplesperpixel),
-            np.dtype(first.dtype),
-            _nodata(first),
-            _georeference(first),
-            tuple(notes),
-            tuple(chosen),
-            file.filehandle,
-        )
+    with ExitStack() as undo:
+        # What is raised while the block of the caller lasts is the caller's.
+        with _broken_becomes_error(path.name):
+            file = undo.enter_context(tifffile.TiffFile(path))
+            raster = _read_header(path, file, channels)
+        yield raster
+
+
+def _read_header(path: Path, file: Any, channels: int | None) -> Raster:
+    pages = list(file.pages)
+    first = pages[0]
+    alike = [p for p in pages if p.shape == first.shape and p.dtype == first.dtype]
+    named = len(file.series) > 0 and file.series[0].axes.startswith("C") and len(alike) == len(pages)
+    chosen, notes = [first], list[str]()
+    if len(pages) > 1:
+        if first.samplesperpixel == 1 and len(alike) == len(pages) and (named or len(pages) == channels):
+            chosen = alike
+        else:
+            notes.append(f"The first of {len(pages)} pages was taken.")
+    if first.dtype is None or first.imagedepth > 1:
+        raise ImageError(f"{path.name} holds pixels of a kind that is not read (depth {first.imagedepth}).")
+    return Raster(
+        path,
+        (int(first.imagelength), int(first.imagewidth)),
+        len(chosen) if len(chosen) > 1 else int(first.samplesperpixel),
+        np.dtype(first.dtype),
+        _nodata(first),
+        _georeference(first),
+        tuple(notes),
+        tuple(chosen),
+        file.filehandle,
+    )
 
 
 def is_raster(path: Path, channels: int | None = None) -> bool:
@@ -146,9 +160,8 @@ def is_raster(path: Path, channels: int | None = None) -> bool:
         return False
     try:
         with open_raster(path, channels) as raster:
-            page = raster._pages[0]
             deep = raster.channels > 1 and raster.dtype != np.uint8
-            many = raster.channels not in (1, 3, 4) or (raster.channels == 4 and 0 in page.extrasamples)
+            many = raster.channels not in (1, 3, 4) or (raster.channels == 4 and not raster.has_alpha)
             return deep or many or bool(raster.georeference) or math.prod(raster.size) > _PLAIN
     except (ImportError, ImageError):
         return False
@@ -161,7 +174,7 @@ def read_raster(path: Path, channels: int | None, notes: list[str]) -> tuple[NDA
         notes += raster.notes
         if raster.nodata is not None:
             notes.append(f"Where it holds no data ({raster.nodata:g}) it was read as 0.")
-        if array.shape[0] == 4 and channels == 3 and 0 not in raster._pages[0].extrasamples:
+        if array.shape[0] == 4 and channels == 3 and raster.has_alpha:
             notes.append("Its alpha channel was dropped.")
             array = array[:3]
         return array, raster.georeference

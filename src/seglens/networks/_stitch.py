@@ -176,11 +176,11 @@ class Job:
         with ExitStack() as undo:
             for rule in self.rules:
                 undo.enter_context(rule(nodes_between(core, used)))
-            grads = iter(torch.autograd.grad(core, used, seed, allow_unused=True))
+            grads = iter(torch.autograd.grad(core, used, seed, allow_unused=True, materialize_grads=True))
         boxes = [extent(self.plan.rows, tile), *(self.plan.whole(call, tile) for call in self.given)]
         for total, box in zip(found, boxes, strict=True):
-            if total is not None and (g := next(grads)) is not None:
-                total[(..., *box)] += g
+            if total is not None:
+                total[(..., *box)] += next(grads)
 
     def _inputs(self, x: Tensor, tile: tuple[int, ...], part: Tensor | None = None) -> list[Tensor]:
         """The module's inputs for a tile; a copy of x, so that the network may write into it."""
@@ -208,11 +208,11 @@ class Stitch(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, *maps = ctx.saved_tensors
         device, kind, on = ctx.autocast
         with torch.autocast(device, dtype=kind, enabled=on):
-            return (None, *ctx.nested.slopes(x, maps, grad, ctx.needs_input_grad[1:]))
+            return (None, *ctx.nested.slopes(x, maps, grad_outputs[0], ctx.needs_input_grad[1:]))
 
 
 def _compare(

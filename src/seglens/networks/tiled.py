@@ -165,12 +165,15 @@ class TiledModule(nn.Module):
         measured = self._state.get("measured") != key or not self._state["seams"]
         seams: dict[Call, Seam] | None = {} if measured else None
         given: dict[Call, Tensor] = {}
-        for call in plan.calls:
-            job = Job(self.network, plan, call, tuple(given), inputs, seams)
-            out = cast(Tensor, Stitch.apply(job, x, *given.values()))
-            if call == OUTPUT:
-                break
-            given[call] = self.layers.get_submodule(call[0])(out)
+
+        def joined(call: Call) -> Tensor:
+            return cast(
+                Tensor, Stitch.apply(Job(self.network, plan, call, tuple(given), inputs, seams), x, *given.values())
+            )
+
+        for call in plan.calls[:-1]:
+            given[call] = self.layers.get_submodule(call[0])(joined(call))
+        out = joined(OUTPUT)
         if seams is not None:
             self._state["measured"] = key
             self._state["seams"].clear()
@@ -237,7 +240,7 @@ class TiledModule(nn.Module):
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, nn.Module]]:
+    ) -> Generator[tuple[str, nn.Module]]:
         """Itself, and the `Joined` layers by the paths of those inside."""
         yield prefix, self
         dot = f"{prefix}." if prefix else ""
@@ -245,11 +248,11 @@ class TiledModule(nn.Module):
             if path:
                 yield dot + path, layer
 
-    def modules(self) -> Iterator[nn.Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
         """Itself, the `Joined` layers, and every module inside."""
-        for _, module in self.named_modules():
-            yield module
-        yield from self.network.module.modules()
+        for root in (self.named_modules, self.network.module.named_modules):
+            for _, module in root(remove_duplicate=remove_duplicate):
+                yield module
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
