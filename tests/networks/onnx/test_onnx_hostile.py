@@ -107,7 +107,9 @@ def test_tensors_made_of_nothing_are_bounded(op: str, shape: tuple[int, ...]):
 def test_functions_that_never_end_or_multiply():
     def function(name: str, calls: str, times: int) -> onnx.FunctionProto:
         inside = [
-            helper.make_node(calls, ["a" if k == 0 else f"v{k - 1}"], ["b" if k == times - 1 else f"v{k}"], domain="own")
+            helper.make_node(
+                calls, ["a" if k == 0 else f"v{k - 1}"], ["b" if k == times - 1 else f"v{k}"], domain="own"
+            )
             for k in range(times)
         ]
         return helper.make_function("own", name, ["a"], ["b"], inside, [helper.make_opsetid("own", 1)])

@@ -97,7 +97,9 @@ class TestLayers:
         with capture(net, ["encoder.1", "encoder.1.1.Conv", "encoder.0.2.Relu", "head.Conv"]) as taps:
             y = net(x)
             torch.testing.assert_close(taps["encoder.1"], unet.encoder[:2](x))
-            torch.testing.assert_close(taps["encoder.1.1.Conv"], unet.encoder[1][1](unet.encoder[1][0](unet.encoder[0](x))))
+            torch.testing.assert_close(
+                taps["encoder.1.1.Conv"], unet.encoder[1][1](unet.encoder[1][0](unet.encoder[0](x)))
+            )
             torch.testing.assert_close(taps["head.Conv"], y)
 
     def test_what_a_hook_gives_is_what_goes_on(self, file: Path):
@@ -166,7 +168,9 @@ class TestEnds:
         assert any(word in loaded.notes[0] for word in ("logits before it are taken", "scores before them are taken"))
         x = torch.rand(2, 3, 16, 16)
         logits = twin.logits(x)
-        torch.testing.assert_close(loaded.module(x), logits[:, :1] if end == "sigmoid" else logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            loaded.module(x), logits[:, :1] if end == "sigmoid" else logits, rtol=1e-4, atol=1e-5
+        )
 
     def test_labels_beside_their_scores_say_nothing_more(self, tmp_path: Path):
         twin = made(UNet(end="both"))
