@@ -57,6 +57,16 @@ class TestModules:
         assert load(network, classes=["a", "b"]).classes is not None
         assert load(network, link="sigmoid").module is network.module
 
+    def test_some_fields_of_the_convention_leave_the_others_as_told(self, tmp_path: Path):
+        assert load(Toy(channels=1), convention={"divisor": 4}).convention.channels == 1
+        torch.save(state(), tmp_path / "a.pth")
+        (tmp_path / "a.toml").write_text('constructor = "network_toys:Toy"\n[input]\nmean = 0.5\ndivisor = 8\n')
+        network = load(tmp_path / "a.pth", convention={"divisor": 4})
+        assert (network.convention.divisor, network.convention.mean) == (4, (0.5,))
+        again = load(network, convention={"std": 0.25})
+        assert (again.convention.divisor, again.convention.mean, again.convention.std) == (4, (0.5,), (0.25,))
+        assert load(tmp_path / "a.pth", convention=Convention(divisor=4)).convention == Convention(divisor=4)
+
     def test_device_moves_it(self):
         assert load(from_module(Toy()), device="cpu").device.type == "cpu"
 

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def load(
     ('timm:resnet18', 'smp:Unet', 'torchvision:deeplabv3_resnet50', 'monai:UNet'), with `download=True`. A description
     of the same stem beside the file (unet.toml beside unet.pt2) tells classes, output and input; what is given here
     goes before it, and it before what the file tells. Where none tells the input convention, it is guessed, which a
-    GuessWarning says.
+    GuessWarning says. convention: a `Convention`, or a mapping of some of its fields, the others as told.
     trust: whether code inside the file may run. constructor, arguments: what builds the module of mere weights: a
     callable, 'package.module:Class', whose package is imported, or a zoo's name. download: whether a zoo may fetch the
     weights that it offers. fields: further ones of `Network`.
@@ -95,6 +96,8 @@ def load(
 def _changed(network: Network, given: dict[str, Any]) -> Network:
     if "classes" in given:
         given["classes"] = ClassTable.of(given["classes"])
+    if isinstance(stated := given.get("convention"), Mapping):
+        given["convention"] = Convention.from_dict({**asdict(network.convention), **stated})
     return network.with_(**given) if given else network
 
 
@@ -195,6 +198,9 @@ def _assembled(loaded: Loaded, description: Description, given: dict[str, Any], 
     fields.update(loaded.fields)
     fields.update(description.fields())
     fields.update(given)
+    if isinstance(stated := given.get("convention"), Mapping):
+        # What is not stated here is still what description and file tell.
+        fields["convention"] = Convention.from_dict({**settled, **(description.input or {}), **stated})
     module, emits = loaded.module, fields.get("emits")
     if loaded.emitting is not None and emits != loaded.fields.get("emits"):
         module = loaded.emitting(emits)

@@ -23,8 +23,8 @@ def from_module(
     """A network from a module in memory; nothing is run, changed or guessed.
 
     fields: those of `Network` (link, emits, output, default_layer, name, …). classes: a table or
-    the names in the order of the channels. convention: as such, or its fields in a mapping; None is
-    Convention's defaults, with the channels of the first convolution.
+    the names in the order of the channels. convention: as such, or some of its fields in a mapping; the channels are
+    else those of the first convolution, the rest Convention's defaults.
     Raises NetworkError for something that is no module, ParameterError for an unknown field.
     """
     if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -34,11 +34,10 @@ def from_module(
             raise ParameterError(
                 f"Network has no field {name!r}.{suggest(name, FIELDS)}\n  All of them: {', '.join(FIELDS)}."
             )
-    if convention is None:
+    if not isinstance(convention, Convention):
         channels = first_channels(module)
-        convention = Convention() if channels is None else Convention(channels=channels)
-    elif not isinstance(convention, Convention):
-        convention = Convention.from_dict(convention)
+        seen = {} if channels is None else {"channels": channels}
+        convention = Convention.from_dict({**seen, **(convention or {})})
     return Network(
         module=module,
         classes=None if classes is None else ClassTable.of(classes),
