@@ -123,16 +123,13 @@ def graphs(draw) -> Graph:
             return
         a, b = sorted((draw(st.integers(low, high)), draw(st.integers(low, high))))
         if b > a:
-            name = f"{around}.g" if around else f"g{len(groups)}"
+            name = f"g{len(groups)}"
             groups.append(Group(name, draw(st.sampled_from(["Block", "B" * 40])), name, around, depth))
             of[a:b] = [name] * (b - a)
             split(a, b, name, depth + 1)
         split(b, high, around, depth + 1)
 
     split(0, n, None, 1)
-    names = {g.id for g in groups}
-    groups = [g for k, g in enumerate(groups) if g.id not in {h.id for h in groups[:k]}]
-    assert len(groups) == len(names)
     nodes = [Node(f"n{i}", draw(st.sampled_from(list(KINDS))), "Type", f"n{i}", of[i], shape=(1, i)) for i in range(n)]
     used: set[str | None] = set(of)
     for g in reversed(groups):
@@ -205,6 +202,13 @@ def test_a_skip_passes_by_the_side() -> None:
     assert max(abs(x - middles[0]) for x, _ in level.routes[3]) > 40
     # straight along both boxes that it passes
     assert len({round(x, 3) for x, y in level.routes[3][2:-1]}) == 1
+
+
+def test_what_is_narrower_than_its_groups_name_stands_in_the_middle() -> None:
+    graph = Graph("net", "Net", 0, (Node("a", "other", "T", "a", "g"),), (), (Group("g", "Block", "g", None, 1),))
+    layout = nested(graph, {"a": (20.0, 20.0)}, {"g": 200.0})
+    (x, _, w, _), (left, _, width, _) = layout.boxes["a"], layout.boxes["g"]
+    assert x + w / 2 == pytest.approx(left + width / 2)
 
 
 def test_a_level_ends_where_it_began() -> None:
