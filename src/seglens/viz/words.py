@@ -121,8 +121,8 @@ def extent(e: Explanation) -> str:
     if e.region is None:
         return ""
     n, share = int(e.region.sum()), float(e.region.mean())
-    what = "volume" if e.map.ndim == 3 else "image"
-    return f"{n:,} pixel{'s' * (n != 1)}, {percent(share)} of the {what}"
+    one, what = ("voxel", "volume") if e.map.ndim == 3 else ("pixel", "image")
+    return f"{n:,} {one}{'s' * (n != 1)}, {percent(share)} of the {what}"
 
 
 def state(shown: Shown) -> str:
