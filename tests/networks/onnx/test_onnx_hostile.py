@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from onnx_graphs import ints, model, rand
 
@@ -199,9 +200,7 @@ def test_condition_that_is_computed_is_told():
 
 def test_failing_node_is_named():
     proto = model([helper.make_node("Reshape", ["x", "s"], ["y"], name="shape")], X, {"s": ints(7, 7)}, {"y": 1})
+    loaded = adapt(proto)
+    assert loaded is not None
     with pytest.raises(NetworkError, match=r"node 'shape' \(Reshape\) failed on inputs of shape \[1, 3, 8, 8\]"):
-        loaded = adapt(proto)
-        assert loaded is not None
-        import torch
-
         loaded.module(torch.rand(1, 3, 8, 8))

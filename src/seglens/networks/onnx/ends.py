@@ -79,9 +79,9 @@ def end_of(graph: Graph, name: str, channels_last: bool) -> End:
     chain = _behind(graph, name)
     maker = graph.makers.get(chain[-1])
     if maker is not None and maker.op == "ArgMax":
-        axis, name = maker.setting("axis", 0), maker.inputs[0]
-        rank = graph.ranks.get(name)
-        axis = axis + rank if axis < 0 and rank else axis
+        place: int = maker.setting("axis", 0)
+        name = maker.inputs[0]
+        axis = place if place >= 0 else place + graph.ranks.get(name, 0)
         notes.append(f"it ends in labels (ArgMax {maker.name!r}); the scores before them are taken")
         chain = _behind(graph, name)
         maker = graph.makers.get(chain[-1])

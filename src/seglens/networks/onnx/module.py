@@ -213,7 +213,7 @@ class OnnxModule(nn.Module):
             ) from failed
         return result if isinstance(result, tuple) else (result,)
 
-    def _like_images(self, value: Tensor) -> Tensor:
+    def _like_images(self, value: Any) -> Any:
         """Numbers made of sizes, where the images are and, if floating, in their type."""
         if not isinstance(value, Tensor) or not value.is_floating_point():
             return value

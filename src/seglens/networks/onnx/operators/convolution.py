@@ -23,9 +23,9 @@ class _Uneven:
 
     windows: Windows
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """The convolution of the padded input."""
-        return cast("Any", super()).forward(padded(x, *self.windows.pads(x.shape[2:])))
+        return cast("Any", super()).forward(padded(input, *self.windows.pads(input.shape[2:])))
 
 
 class UnevenConv1d(_Uneven, nn.Conv1d):
@@ -173,11 +173,14 @@ def deform_conv(node: Node) -> Callable[..., Any]:
         rows, columns = offset.shape[2:]
         taps = w.kernel[0] * w.kernel[1]
         offset = offset.reshape(b, parts, taps, 2, rows, columns)
-        kind = {"dtype": x.dtype, "device": x.device}
-        grid_y = torch.arange(rows, **kind)[:, None] * w.stride[0] - w.before[0]
-        grid_x = torch.arange(columns, **kind)[None] * w.stride[1] - w.before[1]
-        tap_y = (torch.arange(w.kernel[0], **kind) * w.dilation[0]).repeat_interleave(w.kernel[1])
-        tap_x = (torch.arange(w.kernel[1], **kind) * w.dilation[1]).repeat(w.kernel[0])
+
+        def places(n: int) -> Tensor:
+            return torch.arange(n, dtype=x.dtype, device=x.device)
+
+        grid_y = places(rows)[:, None] * w.stride[0] - w.before[0]
+        grid_x = places(columns)[None] * w.stride[1] - w.before[1]
+        tap_y = (places(w.kernel[0]) * w.dilation[0]).repeat_interleave(w.kernel[1])
+        tap_x = (places(w.kernel[1]) * w.dilation[1]).repeat(w.kernel[0])
         y = grid_y + tap_y[:, None, None] + offset[:, :, :, 0]
         at = grid_x + tap_x[:, None, None] + offset[:, :, :, 1]
         # grid_sample with align_corners=False puts pixel i at (2i + 1) / n - 1.

@@ -18,7 +18,8 @@ sampling = partial(operator, subject="Sampling")
 @sampling("GridSample")
 def sample(node: Node) -> Callable[..., Any]:
     """An image [B C H W] (or a volume) at the places of a grid [B H' W' 2], which run from −1 to 1."""
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(m := node.setting("mode", "bilinear"), m)
+    told = node.setting("mode", "bilinear")
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(told) or str(told)
     beyond, corners = node.setting("padding_mode", "zeros"), bool(node.setting("align_corners", 0))
     return lambda x, grid: grid_sample(x, grid, mode, beyond, corners)
 

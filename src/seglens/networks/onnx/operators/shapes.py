@@ -300,7 +300,7 @@ def col2im(node: Node) -> Callable[..., Any]:
         sides = pads or [0] * 4
         # Folded into the image with its padding, which is cut off then: pads may differ from side to side.
         padded = [n + sides[i] + sides[i + len(out)] for i, n in enumerate(out)]
-        y = nn.functional.fold(x, padded, kernel, dilation=gaps or 1, stride=strides or 1)
+        y = nn.functional.fold(x, tuple(padded), tuple(kernel), dilation=gaps or 1, stride=strides or 1)
         return y[:, :, sides[0] : sides[0] + out[0], sides[1] : sides[1] + out[1]]
 
     return run
