@@ -10,6 +10,7 @@ from transformers_models import FAMILIES, model_of
 import seglens as sl
 from seglens.core.capture import capture
 from seglens.core.errors import GuessWarning
+from seglens.core.twice import twice_differentiable
 from seglens.networks.transformers_module import semantic_scores
 from seglens.testing import untouched
 
@@ -106,3 +107,14 @@ def test_a_failure_leaves_the_hooks():
     network = quietly(model)
     with untouched(model), capture(network), pytest.raises(sl.SeglensError):
         network(torch.rand(1, 5, 64, 64))
+
+
+@pytest.mark.parametrize("family", ["vit", "segformer", "beit", "mask2former"])
+def test_fused_attention_has_a_second_derivative(family: str):
+    network, side = quietly(model_of(family)), FAMILIES[family].side
+    x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    with capture(network), twice_differentiable():
+        (slope,) = torch.autograd.grad(network(x)[0].sum(), x, create_graph=True)
+        (bend,) = torch.autograd.grad(slope.square().sum(), x)
+    assert bool(torch.isfinite(bend).all())
+    assert float(bend.abs().max()) > 0
