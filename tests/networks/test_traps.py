@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import seglens as sl
+from seglens.core.capture import capture
 from seglens.core.errors import CaptureError, NetworkError
 from seglens.testing.untouched import untouched
 
@@ -78,8 +79,15 @@ def compiled(part: str, when: str) -> Callable[[nn.Module, object], nn.Module]:
                 setattr(model, part, whole)
         else:
             inner.compile(backend="eager")
-        with torch.no_grad():
-            model(torch.rand(1, 3, 16, 16))
+        with warnings.catch_warnings():
+            # torch's compiler looks at gradients that are not there.
+            warnings.simplefilter("ignore")
+            # In all modes in which it may be explained: a new one is compiled anew, with the hooks that there are.
+            for frozen in (True, False):
+                model.requires_grad_(not frozen)
+                model(torch.rand(1, 3, 16, 16))
+                with torch.no_grad():
+                    model(torch.rand(1, 3, 16, 16))
         return model
 
     return make
@@ -134,6 +142,35 @@ def test_maps_are_those_of_the_eager_network(kind: str, eager: nn.Module, export
             np.testing.assert_allclose(found.map, expected.map, rtol=1e-4, atol=1e-7)
         runs = {layer.path: layer.runs for layer in sl.layer_tree(other, image)}
         assert (runs[renamed("enc.0", rule)], runs[renamed("mid", rule)]) == (1, 2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("kind", [kind for kind in SAME if "compiled" in kind])
+def test_a_later_pass_is_tapped_too(kind: str, eager: nn.Module):
+    """The first pass is observed, which alone makes torch compile anew; those that follow are not."""
+    make, rule = SAME[kind]
+    network = sl.load(make(eager, None), convention=PLAIN)  # type: ignore[arg-type]
+    path, x = renamed("enc.0", rule), torch.rand(1, 3, 16, 16)
+    with capture(network, [path]) as taps:
+        for _ in range(3):
+            network(x)
+            torch.testing.assert_close(taps[path], eager.get_submodule("enc.0")(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiled_layers_are_differentiated_twice(eager: nn.Module):
+    """What torch compiles with its gradient has no second one; inside `capture` it runs as it was written."""
+    model = copy.deepcopy(eager)
+    model.enc = torch.compile(model.enc, backend="aot_eager")  # type: ignore[assignment]
+    x = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(2), requires_grad=True)
+    second: list[Tensor] = []
+    for module in (eager, model):
+        network = sl.load(module, convention=PLAIN)
+        with capture(network, twice=True):
+            (slope,) = torch.autograd.grad(network(x).pow(2).sum(), x, create_graph=True)
+            second.append(torch.autograd.grad(slope.pow(2).sum(), x)[0])
+    assert second[0].abs().max() > 0
+    torch.testing.assert_close(second[1], second[0])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -169,7 +169,8 @@ def capture(
         undo.enter_context(torch.inference_mode(False))
         undo.enter_context(torch.enable_grad())
         if "torch._dynamo" in sys.modules:
-            # Only then can anything have been compiled. Compiled parts run no hooks that came after them.
+            # Only then can anything have been compiled: parts that may run no hooks that came after them, and have no
+            # second derivative.
             undo.enter_context(torch.compiler.set_stance("force_eager"))
         _keep_random_state(network.device, undo)
         _keep_buffers(module, undo)
