@@ -212,7 +212,7 @@ def test_objects_in_memory(image: np.ndarray):
     model = ZOOS["smp"]("Unet", UNET, False).module
     with pytest.warns(GuessWarning, match="took the normalisation of the usual weights"):
         assert sl.load(model).convention.mean == IMAGENET[0]
-    assert sl.load(model, convention={}).convention.mean == (0.0,)
+    assert sl.load(model, convention={"mean": 0.0, "std": 1.0}).convention.mean == (0.0,)
     # Made with trained weights in its encoder, it was made for their values: nothing is guessed.
     model.config["encoder_weights"] = "imagenet"  # type: ignore[index]
     with warnings.catch_warnings():
