@@ -75,8 +75,8 @@ from seglens.run.large import explain_large, segment_large
 from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
 from seglens.run.object_parts import ObjectParts, Part
-from seglens.run.parts import explain_parts
 from seglens.run.onnx_check import OnnxAgreement, check_onnx
+from seglens.run.parts import explain_parts
 from seglens.run.places import Places, compare_places
 from seglens.run.segment import Segmentation, segment
 from seglens.run.sensitivity import sensitivity, sensitivity_each

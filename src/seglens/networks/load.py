@@ -201,8 +201,8 @@ def _assembled(loaded: Loaded, description: Description, given: dict[str, Any], 
     if isinstance(stated := given.get("convention"), Mapping):
         # What is not stated here is still what description and file tell.
         fields["convention"] = Convention.from_dict({**settled, **(description.input or {}), **stated})
-    module, emits = loaded.module, fields.get("emits")
-    if loaded.emitting is not None and emits != loaded.fields.get("emits"):
+    module, emits = loaded.module, fields.get("emits", "logits")
+    if loaded.emitting is not None and emits != loaded.fields.get("emits", "logits"):
         module = loaded.emitting(emits)
     return from_module(module, **fields)
 
