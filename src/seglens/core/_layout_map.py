@@ -185,7 +185,7 @@ def form_of(layout: Layout, dims: int) -> MapForm | None:
 
     A matrix [B d] never does: a vector for each image stays one, even if it is a flattened map.
     """
-    if len(layout.axes) < 3 and not any(is_dim(of) for of in marks(layout.axes[0])):
+    if len(layout.axes) < 3 and not any(is_dim(of) for axis in layout.axes[:1] for of in marks(axis)):
         return None
     layout = refined(layout)
     if BATCH not in layout.sides or any(d not in layout.sides for d in range(dims)):

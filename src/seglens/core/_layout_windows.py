@@ -71,9 +71,10 @@ def _resized(s: Layout, at: int, n: int) -> Layout:
     side, whole = s.sides[only.of], whole_side(s, at) is not None
     if side.shift or (not whole and (side.before or side.after)):
         return lost
-    axes = [stretched(a, only.of, lambda step: step // only.size * n if step > 1 else step) for a in s.axes]
+    old = only.size
+    axes = [stretched(a, only.of, lambda step: step // old * n if step > 1 else step) for a in s.axes]
     axes[at] = (Factor(n, only.of),)
-    return replace(s, axes=tuple(axes), sides={**s.sides, only.of: Side(side.size // only.size * n)})
+    return replace(s, axes=tuple(axes), sides={**s.sides, only.of: Side(side.size // old * n)})
 
 
 def _convolution(op: Op, s: Layout) -> Layout:

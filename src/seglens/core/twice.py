@@ -38,8 +38,9 @@ def _hard_sigmoid_in_place(input: Tensor) -> Tensor:
     return _hard_sigmoid(input, inplace=True)
 
 
+_BUILT_IN: Any = torch._C._nn  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 _COMPOSITE: dict[object, Any] = {
-    **dict.fromkeys((F.hardsigmoid, torch._C._nn.hardsigmoid, torch.ops.aten.hardsigmoid), _hard_sigmoid),
-    **dict.fromkeys((torch._C._nn.hardsigmoid_, torch.ops.aten.hardsigmoid_), _hard_sigmoid_in_place),
+    **dict.fromkeys((F.hardsigmoid, _BUILT_IN.hardsigmoid, torch.ops.aten.hardsigmoid), _hard_sigmoid),
+    **dict.fromkeys((_BUILT_IN.hardsigmoid_, torch.ops.aten.hardsigmoid_), _hard_sigmoid_in_place),
 }
 """What is computed in the place of torch's own functions, by every way in which they are called."""
