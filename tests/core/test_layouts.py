@@ -357,3 +357,30 @@ def test_hard_sigmoids_keep_their_values(call):
     with twice_differentiable():
         found = call(x)
     torch.testing.assert_close(found, F.hardsigmoid(x))
+
+
+def test_a_spread_vector_beside_a_map_leaves_the_map_a_map():
+    """As in pyramids: what is pooled over the image and spread again lies along axes that nobody saw."""
+
+    class Spread(nn.Module):
+        def forward(self, y):
+            return y.mean((2, 3), keepdim=True).expand(-1, -1, *y.shape[2:])
+
+    class Joined(nn.Module):
+        def forward(self, a, b):
+            return torch.cat([a, b], 1)
+
+    class Pyramid(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spread, self.joined = Spread(), Joined()
+
+        def forward(self, x):
+            return self.joined(x, self.spread(x))
+
+    network = Network(module=Pyramid())
+    x = torch.rand(2, 3, 4, 5)
+    with capture(network, ["spread", "joined"]) as taps:
+        y = network(x)
+        torch.testing.assert_close(taps["joined"], y.detach())
+        assert taps["joined"].shape == (2, 6, 4, 5)

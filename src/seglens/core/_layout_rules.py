@@ -17,6 +17,7 @@ from seglens.core._layout import (
     agreed,
     channels,
     gathered,
+    is_dim,
     marks,
     merged,
     reconciled,
@@ -282,7 +283,7 @@ def _cat(op: Op) -> Layout:
     given = reconciled(given, one)
     axes = agreed(given, one)
     axes[at] = channels(op.shape[at])
-    running = [i for i, s in enumerate(given) if marks(s.axes[at])]
+    running = [i for i, s in enumerate(given) if any(is_dim(of) or of == BATCH for of in marks(s.axes[at]))]
     lost = any(op.look(t) is not None and not s.known for t, s in zip(parts, given, strict=True))
     if len(running) != 1 or lost or BATCH in marks(given[running[0]].axes[at]):
         return gathered(given, axes)

@@ -60,8 +60,8 @@ def twin(subject: Subject, name: str) -> None:
     twin_toy(subject, made(name))
 
 
-def twin_toy(subject: Subject, toy: Toy) -> None:
-    """The same, of a toy at hand."""
+def twin_toy(subject: Subject, toy: Toy, tolerance: float | None = None) -> None:
+    """The same, of a toy at hand; None takes the tolerance that its twin calls for."""
     other = toy.twin
     if other is None:
         raise LookupError(f"{toy.network.name} has no twin")
@@ -71,7 +71,7 @@ def twin_toy(subject: Subject, toy: Toy) -> None:
     expected = subject.maps(other)
     where = f"{subject.name} on {toy.network.name} against its twin"
     # Through softmax or sigmoid and back, digits of float32 are lost.
-    tolerance = 1e-4 if toy.exact_twin else 1e-2
+    tolerance = tolerance or (1e-4 if toy.exact_twin else 1e-2)
     same_scores(maps.score, expected.score, f"{where}, scores", tolerance)
     same(maps.values, expected.values, f"{where}, maps", tolerance)
 

@@ -109,9 +109,10 @@ def _of_module(root: nn.Module) -> _Facts:
         dot = f"{path}." if path else ""
         parameters = _entries(module, "_parameters", module.named_parameters)
         buffers = _entries(module, "_buffers", module.named_buffers)
-        children = cast(
-            "Mapping[str, nn.Module | None]",
-            vars(module).get("_modules") or dict(module.named_children()),
+        kept = vars(module).get("_modules")
+        # TorchScript keeps a table of its own kind there, which cannot be walked.
+        children = cast("Mapping[str, nn.Module | None]", kept if isinstance(kept, Mapping) else {}) or dict(
+            module.named_children()
         )
         for kind, entries in (("parameter", parameters), ("buffer", buffers)):
             facts[f"{where}: its {kind}s in order"] = _Fact("==", tuple(entries))
@@ -142,7 +143,8 @@ def _of_attributes(where: str, module: nn.Module) -> _Facts:
     for name, value in vars(module).items():
         if not isinstance(value, bool) and (name.endswith("_hooks") or "_hooks_" in name):
             facts[f"{where}: {name}"] = _hooks(value)
-        elif name not in _STORES:
+        elif name not in _STORES and not isinstance(value, torch.ScriptMethod):
+            # TorchScript keeps its compiled methods here as they are first called.
             attribute = f"{where}: attribute {name!r}"
             if isinstance(value, Tensor):
                 facts |= {attribute: _Fact("is", value)}
