@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from seglens.core.capture import capture
+from seglens.core.errors import CaptureError, ShapeError
 from seglens.core.method import METHODS
 from seglens.core.targets import Targets
 from seglens.networks.layers import default_layer_of, layers_of
@@ -98,7 +99,10 @@ def layers(toy: Toy) -> None:
 def _seen(taps: Mapping[str, torch.Tensor], path: str) -> bool:
     try:
         return taps[path].numel() > 0
-    except LookupError:
+    except ShapeError:
+        # Seen, and said to hold no map: that is an answer.
+        return True
+    except CaptureError:
         return False
 
 
