@@ -142,9 +142,9 @@ def test_refusals_leave_the_network_untouched():
         (three_convolutions(torch.tanh), "2", RectifierError),
         (Network(module=torch.jit.trace(relu_net().module, x)), "2", RectifierError),
         (relu_net(), "nowhere", LookupError),
-        (toys.tokens().network, "mixer", ShapeError),
+        (toys.tokens().network, "ranked", ShapeError),
     ):
-        given = toys.tokens().x if layer == "mixer" else x
+        given = toys.tokens().x if layer == "ranked" else x
         with untouched(net, given), pytest.raises(error):
             GuidedGradCAM(layer)(net, given, asked(1))
     with pytest.raises(ParameterError, match="channels"):

@@ -123,7 +123,7 @@ def wrong_layer(subject: Subject) -> None:
     cases = (
         ("plain", "nrom", LayerNotFoundError),
         ("plain", "idle", CaptureError),
-        ("tokens", "mixer", ShapeError),
+        ("tokens", "ranked", ShapeError),
         ("classifier", "head", ShapeError),
     )
     for name, layer, error in cases:

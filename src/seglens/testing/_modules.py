@@ -210,18 +210,30 @@ class Bypassed(Plain):
 
 
 class Tokens(nn.Module):
-    """Patches as tokens [B N C], attention between them, and back to a map. `mixer` gives tokens."""
+    """Patches as tokens [B N C], attention between them, and back to a map.
+
+    `mixer` gives tokens whose places are known, `ranked` the same sorted, whose places are not; their mean is used.
+    """
 
     def __init__(self, channels: int = 3, classes: int = 4) -> None:
         super().__init__()
         self.patches = nn.Conv2d(channels, 8, 2, stride=2)
         self.mixer = Attention(8)
+        self.ranked = Ranked()
         self.head = nn.Conv2d(8, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.patches(x)
         tokens = self.mixer(y.flatten(2).transpose(1, 2))
+        tokens = tokens + self.ranked(tokens).mean(1, keepdim=True)
         return self.head(tokens.transpose(1, 2).unflatten(2, y.shape[2:]))
+
+
+class Ranked(nn.Module):
+    """Tokens sorted channel by channel: a list in which nobody knows which place is which."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.sort(1).values
 
 
 class Attention(nn.Module):

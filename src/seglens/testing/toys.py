@@ -151,7 +151,7 @@ def two_inputs() -> Toy:
 
 
 def tokens() -> Toy:
-    """Attention between tokens, and no rectifier: layer 'mixer' gives [B N C], 'patches' a map."""
+    """Attention between tokens, and no rectifier: layer 'ranked' gives [B N C] of no known places."""
     return _balanced(replace(_toy(_made(modules.Tokens, 9)), layer="patches", rectified=False))
 
 
