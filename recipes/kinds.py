@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from seglens.datasets import CLASSES, Streets
 
 SIDE = 64
 """Side of the crops that are classified."""
+
+SCENES = 800
+"""Scenes that are learned from, again and again."""
 
 
 class Scores(nn.Module):
@@ -200,14 +204,14 @@ def _export_onnx(module: nn.Module, path: Path) -> None:
 
 
 KINDS: dict[str, Kind] = {
-    "keras": Kind(_keras_unet, lambda m, p: m.save(p.with_suffix(".keras"))),  # type: ignore[operator]
+    "keras": Kind(_keras_unet, lambda m, p: m.save(p.with_suffix(".keras")), steps=250),  # type: ignore[operator]
     "onnx": Kind(
         _named("smp:FPN", encoder_name="mobilenet_v2", decoder_segmentation_channels=32, classes=11)["build"],
         _export_onnx, steps=300,
     ),
     "segformer": Kind(_segformer, _save_folder(SIZE, "SegformerImageProcessor"), lambda y: y.logits, steps=500),
     "maskformer": Kind(_maskformer, _save_folder(SIZE, "MaskFormerImageProcessor"), _composed, steps=500),
-    "vit": Kind(_vit, _save_folder((SIDE, SIDE), "ViTImageProcessor"), lambda y: y.logits, True, 900, 1e-3, 64),
+    "vit": Kind(_vit, _save_folder((SIDE, SIDE), "ViTImageProcessor"), lambda y: y.logits, True, 700, 1e-3, 64),
     "smp": Kind(
         **_named("smp:Unet", encoder_name="resnet18", decoder_channels=[64, 48, 32, 24, 16], classes=11), steps=250
     ),
@@ -224,19 +228,31 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
+@cache
+def pixels(scenes: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Scenes with their labels, made once for all kinds that segment."""
+    return list(Pixels(Streets(scenes, SIZE, seed)))
+
+
+@cache
+def crops(scenes: int, seed: int) -> Any:
+    """Crops with their labels, made once for all kinds that classify."""
+    return crop_set(scenes, seed, SIDE)
+
+
 def train(kind: Kind) -> tuple[nn.Module, float]:
     """The trained network, and its share of right pixels or crops on held-out scenes."""
     lightning.seed_everything(1, verbose=False)
     network = kind.build()
     scores = _Keras(network) if kind.build is _keras_unet else Scores(network, kind.pick)
     if kind.crops:
-        data, held_out = crop_set(800, 1, SIDE), crop_set(40, 2, SIDE)
+        data, held_out = crops(800, 1), crops(40, 2)
         shares = np.bincount(data.labels, minlength=len(CROP_CLASSES)) / len(data)
     else:
-        data, held_out = Pixels(Streets(kind.steps * kind.batch, SIZE, 1)), Pixels(Streets(32, SIZE, 2))
-        labels = np.stack([scene.labels for scene in Streets(32, SIZE, 1)]).ravel()
-        shares = np.bincount(labels, minlength=len(CLASSES)) / labels.size
-    loader = DataLoader(data, batch_size=kind.batch, shuffle=kind.crops, drop_last=True)
+        data, held_out = pixels(SCENES, 1), pixels(32, 2)
+        labels = torch.stack([labels for _, labels in data]).flatten()
+        shares = np.bincount(labels.numpy(), minlength=len(CLASSES)) / labels.numel()
+    loader = DataLoader(data, batch_size=kind.batch, shuffle=True, drop_last=True)
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=kind.steps,

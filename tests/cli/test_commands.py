@@ -43,9 +43,9 @@ def test_layers_as_json_are_a_stable_interface() -> None:
     told = json.loads(run("layers", NETWORK, "--json", "--size", 32, 64))
     assert list(told) == ["network", "default_layer", "layers"]
     assert told["default_layer"] == "bottleneck"
-    keys = ["path", "depth", "type", "parameters", "order", "runs", "shape", "spatial", "field", "stride", "tensor"]
+    keys = ["path", "depth", "type", "parameters", "order", "runs", "shape", "spatial", "map_shape", "layout", "heard"]
     for layer in told["layers"]:
-        assert list(layer) == [*keys, "after_head", "hooked", "default"]
+        assert list(layer) == [*keys, "field", "stride", "tensor", "after_head", "hooked", "default"]
     (default,) = [a for a in told["layers"] if a["default"]]
     assert default["path"] == "bottleneck"
     assert default["stride"] == [16, 16]
@@ -83,7 +83,7 @@ def test_help_names_every_method(command: str) -> None:
     assert f"All of them: {', '.join(METHODS)}." in flat(run(command, NETWORK, "street.png", "-m", "gradcam", code=1))
 
 
-@pytest.mark.parametrize("command", sorted(c.callback.__name__ for c in app.registered_commands if c.callback))
+@pytest.mark.parametrize("command", sorted(typer.main.get_command(app).commands))  # pyright: ignore
 def test_help_fits_a_terminal_and_nothing_of_it_is_cut(command: str) -> None:
     text = run(command, "--help")
     assert max(map(len, text.splitlines())) <= 80

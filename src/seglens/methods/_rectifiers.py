@@ -195,7 +195,6 @@ def guided(network: Network, found: Slopes) -> Generator[int]:
         )
 
 
-
 @contextmanager
 def _hooked(rectifiers: Iterable[Node]) -> Generator[None]:
     with ExitStack() as undo:
