@@ -128,6 +128,7 @@ class Follower(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self._extent: tuple[int, ...] = ()
+        self._batched = True
         self._clock = 0
         self._seen: Any = WeakTensorKeyDictionary()
         self._stains: dict[int, _Stain] = {}
@@ -143,6 +144,7 @@ class Follower(TorchDispatchMode):
         if not axes or len(set(axes)) != len(axes) or max(axes) >= t.ndim:
             raise ParameterError(f"no spatial axes {dims} in a root of shape {list(t.shape)}")
         self._extent = tuple(t.shape[a] for a in axes)
+        self._batched = 0 not in axes
         self._seen, self._stains = WeakTensorKeyDictionary(), {}
         self._clock += 1
         self._seen[t] = _Entry(root_sight(tuple(t.shape), axes), self._clock)
@@ -154,7 +156,9 @@ class Follower(TorchDispatchMode):
         s = self._sight(t)
         if s is None:
             return None
-        owners = {s.owner(a): a for a in range(t.ndim) if s.owner(a) is not None}
+        # Among axes of one entry each, a dimension of one position may seem to lie in the batch's, where it never does.
+        along = range(1 if self._batched else 0, t.ndim)
+        owners = {s.owner(a): a for a in along if s.owner(a) is not None}
         whole = len(owners) == len(self._extent)
         grid = sorted(owners.values()) if whole else list(range(2, t.ndim))
         rest = [a for a in range(t.ndim) if a not in grid]
