@@ -352,16 +352,3 @@ def test_affine_law_through_up_and_downsampling():
     widths = [b - a + 1 for i in range(60) for a, b in reach.window((i,))]
     assert reach.stride == (1,)
     assert max(widths) <= reach.size[0] <= max(widths) + 1
-
-
-def test_a_grid_of_one_place_is_not_taken_for_the_batch():
-    """Patches as large as the picture: tokens of one place, put back in order and enlarged."""
-    x = torch.rand(1, 1, 16, 32)
-    follower = Follower()
-    with torch.no_grad(), follower:
-        follower.root(x)
-        tokens = nn.Conv2d(1, 8, 16, 16)(x).flatten(2).transpose(1, 2)
-        y = nn.ConvTranspose2d(8, 3, 16, 16)(tokens.view(1, 1, 2, 8).permute(0, 3, 1, 2))
-    reach = follower.reach(y)
-    assert reach is not None
-    assert reach.shape == (16, 32)
