@@ -128,7 +128,7 @@ def _again(module: GraphModule) -> ExportedProgram:
         raise NetworkError("the exported program's module takes inputs that are no tensors: give the program itself.")
     free = [
         {d: torch.export.Dim.AUTO for d, n in enumerate(v.shape) if not isinstance(n, int)}
-        for v in cast("list[Any]", values)
+        for v in values
     ]
     shapes = [tuple(n if isinstance(n, int) else int(n.node.hint or 2) for n in v.shape) for v in values]
     examples = tuple(torch.zeros(s, dtype=v.dtype) for s, v in zip(shapes, values, strict=True))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seglens.core.capture import capture
@@ -119,7 +120,9 @@ class _Watch:
         if found:
             record.tensor = self.numbers.setdefault(found[0], record.order)
             record.shape = tuple(found[0].shape)
-            record.reach = self.follower.reach(found[0])
+            # What is worked out of the records here is not to be followed in its turn.
+            with _disable_current_modes():
+                record.reach = self.follower.reach(found[0])
             record.held = self.layouts.held(found[0])
             if record.held.form is not None and record.held.form.layout.extras:
                 self.layouts.mark(found[0], list(self.records).index(path))
