@@ -126,10 +126,7 @@ def _again(module: GraphModule) -> ExportedProgram:
     values = [node.meta.get("val") for node in module.graph.nodes if node.op == "placeholder"]
     if not all(isinstance(v, Tensor) for v in values):
         raise NetworkError("the exported program's module takes inputs that are no tensors: give the program itself.")
-    free = [
-        {d: torch.export.Dim.AUTO for d, n in enumerate(v.shape) if not isinstance(n, int)}
-        for v in values
-    ]
+    free = [{d: torch.export.Dim.AUTO for d, n in enumerate(v.shape) if not isinstance(n, int)} for v in values]
     shapes = [tuple(n if isinstance(n, int) else int(n.node.hint or 2) for n in v.shape) for v in values]
     examples = tuple(torch.zeros(s, dtype=v.dtype) for s, v in zip(shapes, values, strict=True))
     try:
