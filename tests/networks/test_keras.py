@@ -21,7 +21,7 @@ from seglens.core.errors import GuessWarning, NetworkError, ShapeError
 from seglens.core.network import Network
 from seglens.core.targets import Targets
 from seglens.networks.keras import adapt, importing, keras
-from seglens.networks.keras_module import KerasModule
+from seglens.networks.keras.module import KerasModule
 from seglens.networks.layers import layers_of
 from seglens.testing import untouched
 

@@ -31,7 +31,7 @@ from pt2 import Bomb, saved
 import seglens as sl
 from seglens.core.errors import NetworkError, UnsafeFileError
 from seglens.core.network import Network
-from seglens.networks.keras_files import check_hdf5
+from seglens.networks.keras.files import check_hdf5
 
 CONVENTION = {"channels": 3}
 

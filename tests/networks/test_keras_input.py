@@ -10,7 +10,7 @@ from keras_models import L, images, k, keras_unet
 import seglens as sl
 from seglens.core.errors import GuessWarning
 from seglens.networks.keras import loaded_model
-from seglens.networks.keras_input import layout_of
+from seglens.networks.keras.input import layout_of
 
 
 def settled(model: Any) -> dict[str, Any]:

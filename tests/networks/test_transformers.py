@@ -20,7 +20,7 @@ from seglens.core.capture import capture
 from seglens.core.errors import GuessWarning, NetworkError, SeglensWarning
 from seglens.core.network import Network, upsampled
 from seglens.networks.transformers import convention_of, queries
-from seglens.networks.transformers_module import MaskClassifier, PixelModel
+from seglens.networks.transformers.module import MaskClassifier, PixelModel
 from seglens.testing import Toy, untouched
 from seglens.testing.networks import network_conformance
 
@@ -186,7 +186,7 @@ class TestObjects:
     def test_a_pipeline_brings_its_processor(self):
         from transformers import pipeline
 
-        from seglens.networks.transformers_library import quiet
+        from seglens.networks.transformers.library import quiet
 
         with quiet():
             pipe = pipeline(
@@ -200,7 +200,7 @@ class TestObjects:
     def test_preprocessing_is_read_where_a_model_came_from(self, folders: Any):
         from transformers import SegformerForSemanticSegmentation
 
-        from seglens.networks.transformers_library import quiet
+        from seglens.networks.transformers.library import quiet
 
         with quiet():
             model = SegformerForSemanticSegmentation.from_pretrained(folders("segformer"))

@@ -9,7 +9,7 @@ import torch
 
 from seglens.core.convention import Convention
 from seglens.core.errors import GuessWarning
-from seglens.networks.transformers_input import convention_of, preprocessing
+from seglens.networks.transformers.input import convention_of, preprocessing
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 USUAL = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": MEAN, "image_std": STD}

@@ -11,7 +11,7 @@ import seglens as sl
 from seglens.core.capture import capture
 from seglens.core.errors import GuessWarning
 from seglens.core.twice import twice_differentiable
-from seglens.networks.transformers_module import semantic_scores
+from seglens.networks.transformers.module import semantic_scores
 from seglens.testing import untouched
 
 pytest.importorskip("transformers")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from seglens.networks.transformers_library import library, quiet
+from seglens.networks.transformers.library import library, quiet
 
 NAMES = ("road", "car", "rider", "sky")
 SIDE = 32

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 
-from seglens.networks.keras_module import input_shapes, is_model, nodes_of, sublayers, tensors_of
+from seglens.networks.keras.module import input_shapes, is_model, nodes_of, sublayers, tensors_of
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _CENTRED: dict[str, Any] = {"range": (-1.0, 1.0), "mean": (0.0,), "std": (1.0,)}

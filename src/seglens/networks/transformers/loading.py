@@ -14,13 +14,11 @@ from seglens.core.errors import NetworkError, UnsafeFileError
 from seglens.core.network import Network
 from seglens.networks.loaded import Loaded, Request
 from seglens.networks.pickles import damaged
-from seglens.networks.transformers_files import read_table, read_weights, without_code
-from seglens.networks.transformers_input import convention_of, preprocessing
-from seglens.networks.transformers_layers import encoder_end
-from seglens.networks.transformers_library import MASK_CLASSIFIERS, TAKEN, is_classifier, is_taken, library, quiet
-from seglens.networks.transformers_module import MaskClassifier, PixelModel
-
-__all__ = ["adapt", "convention_of", "load_folder", "queries"]
+from seglens.networks.transformers.files import read_table, read_weights, without_code
+from seglens.networks.transformers.input import preprocessing
+from seglens.networks.transformers.layers import encoder_end
+from seglens.networks.transformers.library import MASK_CLASSIFIERS, TAKEN, is_classifier, is_taken, library, quiet
+from seglens.networks.transformers.module import MaskClassifier, PixelModel
 
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _PLACEHOLDER = re.compile(r"LABEL_\d+")

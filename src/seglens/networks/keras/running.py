@@ -7,8 +7,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from seglens.networks.keras_endings import RECTIFIERS, WEIGHTED, activation_of
-from seglens.networks.keras_module import (
+from seglens.networks.keras.endings import RECTIFIERS, WEIGHTED, activation_of
+from seglens.networks.keras.module import (
     KerasModule,
     input_shapes,
     keeping_random_state,

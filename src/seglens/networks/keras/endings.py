@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from seglens.networks.keras_module import is_model, nodes_of, operations_of, tensors_of
+from seglens.networks.keras.module import is_model, nodes_of, operations_of, tensors_of
 
 Kind = Literal["logits", "separable", "sealed", "unknown"]
 

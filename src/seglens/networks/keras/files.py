@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seglens.core.errors import NetworkError, UnsafeFileError, missing_extra
-from seglens.networks.keras_config import WAY_ROUND, read_config
+from seglens.networks.keras.config import WAY_ROUND, read_config
 from seglens.networks.pickles import damaged
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"

@@ -15,17 +15,17 @@ from torch import nn
 
 from seglens.core.errors import NetworkError, SeglensError, missing_extra
 from seglens.networks.checkpoint import construct
-from seglens.networks.keras_endings import Ending, ending_of
-from seglens.networks.keras_files import rebuilt_archive, rebuilt_hdf5, weights_of
-from seglens.networks.keras_input import convention_of, layout_of
-from seglens.networks.keras_module import (
+from seglens.networks.keras.endings import Ending, ending_of
+from seglens.networks.keras.files import rebuilt_archive, rebuilt_hdf5, weights_of
+from seglens.networks.keras.input import convention_of, layout_of
+from seglens.networks.keras.module import (
     KerasModule,
     is_model,
     keeping_random_state,
     operations_of,
     tensors_of,
 )
-from seglens.networks.keras_running import by_running, cannot_be_separated
+from seglens.networks.keras.running import by_running, cannot_be_separated
 from seglens.networks.loaded import Loaded, Request
 
 
