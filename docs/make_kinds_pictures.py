@@ -33,25 +33,29 @@ def networks(trained: Path, made: Path) -> dict[str, sl.Network]:
         "torchscript": sl.load(made / "net.ts", classes=classes, convention=STATED),
         "keras": sl.load(trained / "keras.keras", classes=classes),
         "onnx": sl.load(trained / "onnx.onnx"),
-        **{name: sl.load(trained / name) for name in ("segformer", "maskformer", "vit")},
+        **{name: sl.load(trained / name) for name in ("segformer", "vit")},
         **{name: sl.load(trained / f"{name}.pth") for name in ("smp", "torchvision", "monai", "timm")},
     }
 
 
+FINER = {"smp": "encoder.layer2", "timm": "layer2"}
+"""Layers read where the default one is of few places, as the pictures are small."""
+
+
 def main() -> None:
-    street = Streets(16, (96, 192), seed=3)[int(sys.argv[2]) if len(sys.argv) > 2 else 1].image
+    street = Streets(16, (96, 192), seed=3)[3].image
     rider = Streets(12, (288, 576), seed=3)[10].image[106:269, 345:508]
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, network in networks(Path(sys.argv[1]), Path(folder)).items():
             crop = name in ("vit", "timm")
             target: Any = "rider" if crop else sl.Target("car", sl.predicted("car"))
-            method = "saliency" if name == "torchscript" else "grad-cam" if crop else "hires-cam"
+            method: Any = sl.Saliency() if name == "torchscript" else sl.HiResCAM(FINER.get(name))
             found = one(sl.explain(network, rider if crop else street, method, target))
-            drawn = Image.fromarray(painted(show(found)))
+            drawn = Image.fromarray(painted(show(found), region=not crop))
             drawn = drawn.resize((WIDTH // 2, WIDTH // 2) if crop else (WIDTH, WIDTH // 2), Image.Resampling.LANCZOS)
             path = HERE / f"kind-{name}.png"
-            drawn.point(lambda value: round(value / 8) * 8).save(path, optimize=True)
+            drawn.quantize(64).save(path, optimize=True)
             print(f"{path.name}: {found.layer}, score {found.score:.2f}, {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -135,30 +135,6 @@ def _segformer() -> nn.Module:
     )
 
 
-def _maskformer() -> nn.Module:
-    from transformers import DetrConfig, MaskFormerConfig, MaskFormerForInstanceSegmentation, ResNetConfig
-
-    backbone = ResNetConfig(
-        embedding_size=24, hidden_sizes=[24, 48, 64, 96], depths=[1, 1, 1, 1], layer_type="basic",
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )  # fmt: skip
-    decoder = DetrConfig(
-        d_model=64, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=128, encoder_layers=0,
-        num_queries=20, dropout=0.0,
-    )  # fmt: skip
-    config = MaskFormerConfig(
-        backbone_config=backbone, decoder_config=decoder, fpn_feature_size=64, mask_feature_size=64
-    )
-    config.id2label = dict(enumerate(CLASSES))
-    return MaskFormerForInstanceSegmentation(config)
-
-
-def _composed(y: Any) -> Tensor:
-    """log Σ_q softmax(class_q)[c] σ(mask_q): what the pixels are labelled by, trained directly."""
-    classes = y.class_queries_logits.softmax(-1)[..., :-1]
-    return torch.einsum("bqc,bqhw->bchw", classes, y.masks_queries_logits.sigmoid()).clamp_min(1e-6).log()
-
-
 def _vit() -> nn.Module:
     from transformers import ViTConfig, ViTForImageClassification
 
@@ -210,7 +186,6 @@ KINDS: dict[str, Kind] = {
         _export_onnx, steps=300,
     ),
     "segformer": Kind(_segformer, _save_folder(SIZE, "SegformerImageProcessor"), lambda y: y.logits, steps=500),
-    "maskformer": Kind(_maskformer, _save_folder(SIZE, "MaskFormerImageProcessor"), _composed, steps=500),
     "vit": Kind(_vit, _save_folder((SIDE, SIDE), "ViTImageProcessor"), lambda y: y.logits, True, 700, 1e-3, 64),
     "smp": Kind(
         **_named("smp:Unet", encoder_name="resnet18", decoder_channels=[64, 48, 32, 24, 16], classes=11), steps=250
