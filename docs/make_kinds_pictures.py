@@ -33,7 +33,7 @@ def networks(trained: Path, made: Path) -> dict[str, sl.Network]:
         "torchscript": sl.load(made / "net.ts", classes=classes, convention=STATED),
         "keras": sl.load(trained / "keras.keras", classes=classes),
         "onnx": sl.load(trained / "onnx.onnx"),
-        **{name: sl.load(trained / name) for name in ("segformer", "vit")},
+        **{name: sl.load(trained / name) for name in ("segformer", "maskformer", "vit")},
         **{name: sl.load(trained / f"{name}.pth") for name in ("smp", "torchvision", "monai", "timm")},
     }
 

@@ -55,12 +55,16 @@ class Scores(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is built, how its scores are picked, how it is saved; `crops`: it classifies crops instead of pixels."""
+    """What is built, how its scores are picked, how it is saved.
+
+    crops: it classifies crops instead of pixels. matched: it classifies masks, and is trained so.
+    """
 
     build: Callable[[], nn.Module]
     save: Callable[[nn.Module, Path], None]
     pick: Callable[[Any], Tensor] = lambda y: y
     crops: bool = False
+    matched: bool = False
     steps: int = 400
     rate: float = 2e-3
     batch: int = 8
@@ -135,6 +139,41 @@ def _segformer() -> nn.Module:
     )
 
 
+def _maskformer() -> nn.Module:
+    from transformers import DetrConfig, MaskFormerConfig, MaskFormerForInstanceSegmentation, ResNetConfig
+
+    backbone = ResNetConfig(
+        embedding_size=24, hidden_sizes=[24, 48, 64, 96], depths=[1, 1, 1, 1], layer_type="basic",
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    decoder = DetrConfig(
+        d_model=64, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=128, encoder_layers=0,
+        num_queries=20, dropout=0.0,
+    )  # fmt: skip
+    config = MaskFormerConfig(
+        backbone_config=backbone, decoder_config=decoder, fpn_feature_size=64, mask_feature_size=64
+    )
+    config.id2label = dict(enumerate(CLASSES))
+    return MaskFormerForInstanceSegmentation(config)
+
+
+def _composed(y: Any) -> Tensor:
+    """log Σ_q softmax(class_q)[c] σ(mask_q): what pixels are labelled by."""
+    classes = y.class_queries_logits.softmax(-1)[..., :-1]
+    return torch.einsum("bqc,bqhw->bchw", classes, y.masks_queries_logits.sigmoid()).clamp_min(1e-6).log()
+
+
+class Matching(Training):
+    """Queries matched to the masks of the classes in each scene, by the library's own loss."""
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, labels = batch
+        coarse = labels[:, ::4, ::4]  # where the network's masks are
+        classes = [one.unique() for one in coarse]
+        masks = [torch.stack([(one == c).float() for c in found]) for one, found in zip(coarse, classes, strict=True)]
+        return self.network.network(pixel_values=x, mask_labels=masks, class_labels=classes).loss
+
+
 def _vit() -> nn.Module:
     from transformers import ViTConfig, ViTForImageClassification
 
@@ -186,7 +225,12 @@ KINDS: dict[str, Kind] = {
         _export_onnx, steps=300,
     ),
     "segformer": Kind(_segformer, _save_folder(SIZE, "SegformerImageProcessor"), lambda y: y.logits, steps=500),
-    "vit": Kind(_vit, _save_folder((SIDE, SIDE), "ViTImageProcessor"), lambda y: y.logits, True, 700, 1e-3, 64),
+    "maskformer": Kind(
+        _maskformer, _save_folder(SIZE, "MaskFormerImageProcessor"), _composed, matched=True, steps=1500, rate=1e-3
+    ),
+    "vit": Kind(
+        _vit, _save_folder((SIDE, SIDE), "ViTImageProcessor"), lambda y: y.logits, True, steps=700, rate=1e-3, batch=64
+    ),
     "smp": Kind(
         **_named("smp:Unet", encoder_name="resnet18", decoder_channels=[64, 48, 32, 24, 16], classes=11), steps=250
     ),
@@ -231,12 +275,14 @@ def train(kind: Kind) -> tuple[nn.Module, float]:
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_steps=kind.steps,
+        gradient_clip_val=1.0 if kind.matched else None,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(Training(scores, kind.rate, kind.steps, rarity(shares)), loader)
+    training = Matching if kind.matched else Training
+    trainer.fit(training(scores, kind.rate, kind.steps, rarity(shares)), loader)
     right = total = 0
     scores.eval()
     with torch.no_grad():

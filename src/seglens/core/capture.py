@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -16,37 +16,12 @@ from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from seglens.core.errors import BatchMixingWarning, CaptureError, NetworkError, RepeatedLayerWarning, ShapeError
+from seglens.core.head import Head, is_pointwise
 from seglens.core.layouts import Held, LayoutFollower
 from seglens.core.network import Network
 from seglens.core.twice import twice_differentiable
 
 _CALL = re.compile(r"(?P<path>.*)#(?P<call>\d+)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last pointwise linear layer of a pass: output [B K *s] = weight [K m] · input [B m *s] + bias."""
-
-    name: str
-    weight: Tensor
-    bias: Tensor | None
-    input: Tensor
-    output: Tensor
-
-    def is_linear(self, batch: int) -> bool:
-        """Whether the output really is what weight and bias make of the input, image by image.
-
-        It is not where a hook of the user's changed it, or where images or places were folded into rows.
-        """
-        x, y = self.input.detach(), self.output.detach()
-        if x.shape[0] != batch or y.shape[0] != batch or x.ndim != y.ndim:
-            return False
-        exact = torch.promote_types(x.dtype, torch.float32)
-        again = torch.einsum("km,bm...->bk...", self.weight.to(exact), x.to(exact))
-        if self.bias is not None:
-            again = again + self.bias.to(exact).reshape(1, -1, *[1] * (x.ndim - 2))
-        close = 64 * torch.finfo(y.dtype).eps
-        return bool(torch.allclose(again, y.to(exact), rtol=close, atol=close * float(again.abs().max())))
 
 
 def own(network: Network, x: Tensor) -> Tensor:
@@ -203,7 +178,7 @@ def capture(
         end = _hook(module, "register_forward_hook", forms.end, "", network, always_call=True)
         undo.callback(end.remove)
         for path, layer in network.module.named_modules() if head else ():
-            if _is_pointwise(layer):
+            if is_pointwise(layer):
                 handle = _hook(layer, "register_forward_hook", partial(_note_head, taps, path), path, network)
                 undo.callback(handle.remove)
         try:
@@ -282,16 +257,6 @@ def _tap(
     copy = kept.clone()
     handed = copy if held.form is None else held.form.from_map(copy, given)
     return _with_first_tensor(output, forms.hand_on(handed, given))
-
-
-def _is_pointwise(layer: nn.Module) -> bool:
-    if type(layer) is nn.Linear:
-        return True
-    if type(layer) not in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
-        return False
-    conv = cast("nn.Conv2d", layer)
-    ones = all(k == 1 for k in conv.kernel_size) and all(s == 1 for s in conv.stride)
-    return ones and conv.groups == 1 and not any(cast("Sequence[int]", conv.padding))
 
 
 def _note_head(taps: Taps, path: str, module: nn.Module, args: Any, output: Any) -> None:

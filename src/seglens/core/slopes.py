@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seglens.core.capture import Head, capture, own
+from seglens.core.capture import capture, own
 from seglens.core.errors import CaptureError
+from seglens.core.head import Head
 from seglens.core.network import Network, Of, upsampled
 from seglens.core.receptive import Follower, Reach
 from seglens.core.targets import Scores, Targets

@@ -124,7 +124,8 @@ def _from_zoo(zoo: str, name: str, arguments: Mapping[str, Any], download: bool,
     if not download:
         raise NetworkError(
             f"{source} names a model without its weights, and nothing is downloaded unasked.\n"
-            f"  Your own weights: load('WEIGHTS.pth', constructor={source!r}). Those that {zoo} offers: download=True."
+            f"  Your own weights: load('WEIGHTS.pth', constructor={source!r}). Those that {zoo} offers: download=True, "
+            "or --download."
         )
     loaded = ZOOS[zoo](name, arguments, download)
     return _told(loaded, Description(), {"source": source, **given}, name, "convention=…")
