@@ -47,6 +47,7 @@ class Taps(Mapping[str, Tensor]):
         self._names = tuple(names)
         self._calls: dict[str, list[tuple[Tensor, Held]]] = {}
         self.head: Head | None = None
+        self.dense: list[Head] = []
 
     def __getitem__(self, name: str) -> Tensor:
         """Output of a layer. Raises CaptureError where the layer did not run, or gave no tensor of numbers.
@@ -94,6 +95,7 @@ class Taps(Mapping[str, Tensor]):
         """Forget what was seen; done before every forward pass of the network."""
         self._calls.clear()
         self.head = None
+        self.dense = []
 
     def see(self, path: str, output: Tensor, held: Held) -> None:
         """Keep one call of a layer, and how its output held the map."""
@@ -129,8 +131,9 @@ def capture(
     in its place. Forms are observed in the first pass with each shape of input; that costs no operation of the network.
 
     With `head`, the last pointwise linear layer that ran (a 1×1 convolution, or a dense layer on vectors) is noted
-    in `taps.head`. `seen` is called with every tapped tensor at the moment when the layer gives it. With `twice`, the
-    passes can be differentiated twice, where fused attention and hard sigmoids alone could not.
+    in `taps.head`, and in `taps.dense` every dense layer that ran on vectors, in order. `seen` is called with every
+    tapped tensor at the moment when the layer gives it. With `twice`, the passes can be differentiated twice, where
+    fused attention and hard sigmoids alone could not.
 
     Put back, each by itself even if another fails: training flags module by module, `requires_grad` and `.grad`
     of parameters, buffers, hooks, the global random state, gradient and inference mode.
@@ -265,6 +268,8 @@ def _note_head(taps: Taps, path: str, module: nn.Module, args: Any, output: Any)
     if args and isinstance(args[0], Tensor) and (weight.ndim > 2 or args[0].ndim == 2):
         bias = cast("Tensor | None", module.bias)
         taps.head = Head(path, weight.detach().flatten(1), None if bias is None else bias.detach(), args[0], output)
+        if weight.ndim == 2:
+            taps.dense.append(taps.head)
 
 
 def first_tensor(output: object) -> Tensor | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seglens.core.capture import capture, own
+from seglens.core.dense import DenseReader, dense_readers, nodes_behind, selection
 from seglens.core.errors import CaptureError
 from seglens.core.head import Head
 from seglens.core.network import Network, Of, upsampled
@@ -52,6 +53,7 @@ class Slopes:
         at: Sequence[Tensor],
         head: Head | None,
         reach: Reach | None = None,
+        dense: Sequence[Head] = (),
     ) -> None:
         self.scores = scores
         self.output = y.detach()
@@ -69,6 +71,7 @@ class Slopes:
                 "cuts the gradient (detach, argmax, no_grad): there is nothing to differentiate."
             )
         self._head = head
+        self._dense = tuple(dense)
         self._half = y.dtype in HALF or any(a.dtype in HALF for a in at) or torch.is_autocast_enabled(y.device.type)
 
     def __len__(self) -> int:
@@ -105,11 +108,16 @@ class Slopes:
         """The nodes of the autograd graph on a way from the output to `at`: what a reverse pass runs through."""
         return nodes_between(self._y, self._at)
 
-    def linear(self, reduce: Callable[..., Tensor]) -> Tensor:
+    def linear(self, reduce: Callable[..., Tensor], *, alike: bool = False) -> Tensor:
         """[B T …]: `reduce(*derivatives)` of every target, where `reduce` is linear in each image's derivatives.
 
         Linearity lets targets share passes without storing them: it is applied to the basis and then combined.
+        `alike`: it does the same to every image, whatever the image holds, as a mean over space does. Where a dense
+        layer h reads all of the (one) layer's output it is then applied to the rows of that layer's weight, and passes
+        lead from the output back to h only; none where the output is part of h, as latent units often are.
         """
+        if alike and self._readers:
+            return self._by_rows(reduce)
         found: dict[int, Tensor] = {}
         for basis in self._bases:
             total: Tensor | None = None
@@ -139,6 +147,30 @@ class Slopes:
         if len(head.weight) > 1:
             return all(self._basis(head, [t]) is not None for t in range(len(self)))
         return all(target.of == "logits" for target in self.scores.items)
+
+    @cached_property
+    def _readers(self) -> list[DenseReader]:
+        """Dense layers that read all of the one layer of `at`, and on which alone the output hangs; none elsewhere."""
+        if len(self._at) != 1 or self._half:
+            return []
+        behind = set(nodes_behind(self._y.grad_fn))
+        found = [r for r in dense_readers(self._dense, self._at[0]) if r.head.output.grad_fn in behind]
+        return [] if _goes_round(self._y, *(r.head.output for r in found)) else found
+
+    def _by_rows(self, reduce: Callable[..., Tensor]) -> Tensor:
+        """`linear` by the rows of the dense layers' weights."""
+        shape, readers = self._at[0].shape, self._readers
+        plain = self.scores.masks is None and not self.scores.network.is_binary(self._y)
+        plain = plain and self.scores.network.emits == "logits" and all(t.of == "logits" for t in self.scores.items)
+        if plain and len(readers) == 1 and (places := selection(self._y, readers[0].head.output)) is not None:
+            numbers = places.tolist()
+            terms = [{numbers[k]: weight for k, weight in of_one.items()} for of_one in self.scores.terms]
+            return readers[0].selected(terms, reduce, shape)
+        self.passes += len(self)
+        hs = [r.head.output for r in readers]
+        each = [torch.autograd.grad(self._score(t), hs, retain_graph=True) for t in range(len(self))]
+        by_layer = [torch.stack([_wide(g.detach()) for g in of_one], 1) for of_one in zip(*each, strict=True)]
+        return torch.stack([r.combined(c, reduce, shape) for r, c in zip(readers, by_layer, strict=True)]).sum(0)
 
     def _one(self, t: int) -> tuple[Tensor, ...]:
         found = self._reverse(self._score(t), None)
@@ -251,7 +283,7 @@ def slopes(
             pixels = upsampled(network, y, tuple(x.shape[2:])) if follower else y
         at = [taps[name] for name in layers or ()] + ([x] if layers is None or image else [])
         reach = follower.reach(pixels) if follower and at[0].ndim > 2 else None
-        yield Slopes(targets.bind(network, x, y, of), y, at, taps.head, reach)
+        yield Slopes(targets.bind(network, x, y, of), y, at, taps.head, reach, taps.dense)
 
 
 def _root_of(follower: Follower | None) -> Callable[[Tensor], None] | None:
@@ -268,14 +300,14 @@ def _leads_to(end: Tensor, start: Tensor) -> bool:
     """Whether `end` was computed from `start`, on the graph."""
     if end is start:
         return False
-    return any(_makes(node, start) for node in _nodes(end.grad_fn, None))
+    return any(_makes(node, start) for node in nodes_behind(end.grad_fn))
 
 
 def nodes_between(y: Tensor, ends: Sequence[Tensor]) -> Iterator[Any]:
     """The nodes of the autograd graph on a way from y to one of `ends`, which are on its graph or leaves."""
     readers: defaultdict[Any, list[Any]] = defaultdict(list)
     makers: list[Any] = []
-    for node in _nodes(y.grad_fn, None):
+    for node in nodes_behind(y.grad_fn):
         for following, _ in node.next_functions:
             readers[following].append(node)
         makers += [node] if any(_makes(node, a) for a in ends) else []
@@ -293,18 +325,6 @@ def _makes(node: Any, a: Tensor) -> bool:
     return node is a.grad_fn if a.grad_fn is not None else getattr(node, "variable", None) is a
 
 
-def _goes_round(y: Tensor, through: Tensor) -> bool:
-    """Whether some path of the graph leads from y to a leaf without passing `through`."""
-    return any(hasattr(node, "variable") for node in _nodes(y.grad_fn, through.grad_fn))
-
-
-def _nodes(start: Any, stop: Any) -> Iterator[Any]:
-    """All nodes of the graph behind `start`, itself too, without `stop` and what lies only behind that."""
-    waiting, seen = [start], set[object]()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen or node is stop:
-            continue
-        seen.add(node)
-        yield node
-        waiting += [following for following, _ in node.next_functions]
+def _goes_round(y: Tensor, *through: Tensor) -> bool:
+    """Whether some path of the graph leads from y to a leaf without passing any of `through`."""
+    return any(hasattr(node, "variable") for node in nodes_behind(y.grad_fn, *(t.grad_fn for t in through)))

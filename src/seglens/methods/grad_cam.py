@@ -27,7 +27,8 @@ class GradCAM:
     upsampled; the paper's own code reads the softmax and resizes first. Extras: 'alpha' [B T K], 'coarse'.
     Warns where the map reaches beyond what the region can see, and at a layer that feeds a linear head.
     Cost: F + min(T, m) τ F, with τ the share of F behind the layer, and m the inputs of a 1×1 linear head where the T
-    targets share their region (else T).
+    targets share their region (else T). Where a dense layer reads the whole layer, as the encoder of a VAE's does, the
+    passes end at that layer's output, and there are none where the targets are part of it: all latent units for F.
     """
 
     layer: Annotated[str | None, Help("the layer to read; by default the end of the encoder")] = None
@@ -54,7 +55,7 @@ class GradCAM:
         )
 
     def _weigh(self, found: Slopes, a: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        alpha = found.linear(lambda g: g.flatten(2).mean(2))
+        alpha = found.linear(lambda g: g.flatten(2).mean(2), alike=True)
         return self.combine(alpha, a), {"alpha": alpha}
 
     def combine(self, alpha: Tensor, a: Tensor) -> Tensor:
