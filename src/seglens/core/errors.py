@@ -148,6 +148,10 @@ class DisagreementWarning(SeglensWarning):
     """Methods asked the same question point to different places."""
 
 
+class NoCurvatureWarning(SeglensWarning):
+    """Second derivatives of a piecewise linear function were asked for: they are zero, or nothing but noise."""
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The up to `n` names most like `name`, compared without regard to case."""
     by_fold: dict[str, str] = {}
