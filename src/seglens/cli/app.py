@@ -20,6 +20,7 @@ from seglens.cli.inspect import classes, describe, layers, methods
 from seglens.cli.options import with_method_options
 from seglens.cli.parts import parts
 from seglens.cli.sensitivity import sensitivity
+from seglens.cli.train import train
 from seglens.cli.verify import verify
 
 app = typer.Typer(
@@ -65,6 +66,7 @@ app.command()(methods)
 app.command()(describe)
 app.command()(evaluate)
 app.command()(errors)
+app.command()(train)
 app.add_typer(bench)
 app.command(name="check-onnx")(check)
 app.command()(demo)

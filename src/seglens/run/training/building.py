@@ -105,9 +105,7 @@ def write_network(
         link="none" if draws_images else "softmax",
         constructor=built.constructor,
         constructor_arguments=built.arguments,
-        input={
-            k: v for k, v in convention.items() if k in ("channels", "order", "range", "mean", "std", "divisor", "size")
-        },
+        input={key: convention[key] for key in ("channels", "order", "range", "mean", "std", "divisor", "size")},
     )
     write_description(description, path.with_suffix(".toml"))
 

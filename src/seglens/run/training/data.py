@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from seglens.core.classes import ClassTable
 from seglens.core.errors import ParameterError, suggest
 from seglens.core.progress import tell
-from seglens.datasets.samples import Sample, SampleSet, open_dataset
+from seglens.datasets.samples import Sample, SampleSet, Split, open_dataset
 from seglens.generative.losses import IGNORE as IGNORED
 from seglens.run.training.recipe import DataRecipe, Recipe
 from seglens.run.training.seeds import generator
@@ -58,12 +58,15 @@ class Facts:
 
 def open_splits(recipe: DataRecipe) -> Splits:
     """The three splits of the set that the recipe names. Raises what `open_dataset` raises."""
-    lengths = {"train": recipe.train, "val": recipe.validation, "test": recipe.test}
-    found = {
-        split: open_dataset(recipe.name, split, size=recipe.size, length=length, seed=recipe.seed)
-        for split, length in lengths.items()
-    }
-    return Splits(train=found["train"], validation=found["val"], test=found["test"])
+
+    def opened(split: Split, length: int | None) -> SampleSet:
+        return open_dataset(recipe.name, split, size=recipe.size, length=length, seed=recipe.seed)
+
+    return Splits(
+        train=opened("train", recipe.train),
+        validation=opened("val", recipe.validation),
+        test=opened("test", recipe.test),
+    )
 
 
 def facts_of(splits: Splits, recipe: Recipe) -> Facts:
@@ -233,5 +236,5 @@ def loader(pictures: Pictures, order: Sampler[list[int]], workers: int, pin: boo
     )
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch

@@ -38,7 +38,7 @@ class HeldOut:
         self.add("mu2", (mu**2).sum(0))
 
     def add_labels(self, name: str, logits: Tensor, labels: Tensor) -> None:
-        """Count pixels of each class [B H W] by the class of the greatest logit [B K H W]; ignored ones do not count."""
+        """Count pixels of each class [B H W] by the class of the greatest logit [B K H W], but for those unknown."""
         k = logits.shape[1]
         said, known = logits.detach().argmax(1), labels != IGNORED
         cells = labels[known].long() * k + said[known]

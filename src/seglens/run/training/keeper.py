@@ -161,7 +161,8 @@ class Keeper(Callback):
         if not all(bool(torch.isfinite(p).all()) for p in learner.network.parameters()):
             raise NonFiniteError(
                 f"the weights became infinite or undefined by step {learner.step}.\n"
-                "  The checkpoint before is kept. Begin anew (--fresh) with a smaller rate (--rate) or clipped gradients."
+                "  The checkpoint before is kept. Begin anew (--fresh) with a smaller rate (--rate), or clipped "
+                "gradients (--set optimiser.clip=1.0)."
             )
         self._spent()
         part = self.folder.checkpoints / "next.part"
@@ -186,7 +187,7 @@ def network_state(trainer: Trainer) -> dict[str, Tensor]:
 
 def is_first() -> bool:
     """Whether this is the first of the processes that train together, also before they know of each other."""
-    return (rank_zero_only.rank or 0) == 0  # pyright: ignore[reportAttributeAccessIssue]
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _learner(module: LightningModule) -> Learner:

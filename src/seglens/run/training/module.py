@@ -80,7 +80,7 @@ class Learner(LightningModule):
         rate = torch.optim.lr_scheduler.LambdaLR(made, lambda step: factor(self.recipe.optimiser, step, self.total))
         return {"optimizer": made, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch) -> Tensor:
         """The loss of a batch. Raises NonFiniteError where it is none."""
         seed, rank = self.recipe.seed, self.trainer.global_rank
         # For what draws from torch's own generator, such as dropout.
@@ -90,7 +90,7 @@ class Learner(LightningModule):
             mirrored = torch.rand(len(batch.image), generator=generator(seed, "mirror", self.step, rank)) < 0.5
             shown = shown.mirrored(mirrored.to(self.device))
         draws = generator(seed, "posterior", self.step, rank, device=self.device)
-        parts, _ = losses(self.network, self.recipe, shown, draws, self.step, self.weights)
+        parts, _seen = losses(self.network, self.recipe, shown, draws, self.step, self.weights)
         self.told = {name: float(value.detach()) for name, value in parts.items()}
         if not all(value == value and abs(value) != float("inf") for value in self.told.values()):
             raise NonFiniteError(_diverged(self.told, self.step, self.a_round))

@@ -26,7 +26,7 @@ def preset(kind: Kind, data: str) -> Recipe:
     """
     if kind not in KINDS:
         raise NameNotFoundError(
-            f"no kind of network {kind!r} that is trained here.{suggest(kind, KINDS)}\n  All of them: {', '.join(KINDS)}."
+            f"no kind of network {kind!r} to be trained.{suggest(kind, KINDS)}\n  All of them: {', '.join(KINDS)}."
         )
     name, _, path = data.partition(":")
     made = not path

@@ -63,12 +63,12 @@ def train(
     """Train a network, or go on where an earlier call with the same arguments was stopped, killed or cut off.
 
     kind: 'vae', 'cvae', 'seg-vae', 'mgrad2vae' or 'segmenter'. data: 'streets', 'faces', 'sprites', or NAME:PATH of a
-    set on disk. out: a folder, made here. recipe: None takes the preset of kind and data. changes: other values by
-    dotted names, such as {'model.latent': 10, 'epochs': 5}. resume: False begins anew, and removes what an earlier
-    training left in the folder. where: device, and how many. every: steps between checkpoints, which are also written
-    after each epoch; a killed training loses no more than these, and ends on a CPU in the same weights, to the last
-    bit, as if it had not been killed. keep: snapshots of the weights every so many epochs, and before the first; 0 for
-    none. splits: your own sets in the place of those that `data` names.
+    set on disk. out: a folder, made here. recipe: None takes the preset of kind and data; one of another set is used
+    on `data`. changes: other values by dotted names, such as {'model.latent': 10, 'epochs': 5}. resume: False begins
+    anew, and removes what an earlier training left in the folder. where: device, and how many. every: steps between
+    checkpoints, which are also written after each epoch; a killed training loses no more than these, and ends on a
+    CPU in the same weights, to the last bit, as if it had not been killed. keep: snapshots of the weights every so
+    many epochs, and before the first; 0 for none. splits: your own sets in the place of those that `data` names.
 
     The folder holds recipe.toml; network.safetensors with its description network.toml, for `seglens.load`; card.md;
     metrics.csv; events/ for TensorBoard; checkpoints/; result.json. The network has the weights with the best held-out
@@ -105,16 +105,14 @@ def train(
 
 
 def settled(kind: Kind, data: str, recipe: Recipe | None, changes: Mapping[str, Any] | None) -> Recipe:
-    """The recipe in force. Raises ParameterError where a recipe is of another kind or other data than was asked for."""
+    """The recipe in force. Raises NameNotFoundError, ParameterError."""
     if kind not in KINDS:
         raise NameNotFoundError(
-            f"no kind of network {kind!r} that is trained here.{suggest(kind, KINDS)}\n  All of them: {', '.join(KINDS)}."
+            f"no kind of network {kind!r} to be trained.{suggest(kind, KINDS)}\n  All of them: {', '.join(KINDS)}."
         )
-    if recipe is not None and (recipe.kind, recipe.data.name) != (kind, data):
-        raise ParameterError(
-            f"the recipe trains a {recipe.kind} on {recipe.data.name}, and a {kind} on {data} is asked for."
-        )
-    return (recipe or preset(kind, data)).with_(changes or {})
+    if recipe is not None and recipe.kind != kind:
+        raise ParameterError(f"the recipe trains a {recipe.kind}, and a {kind} is asked for.")
+    return (recipe or preset(kind, data)).with_({"data.name": data, **(changes or {})})
 
 
 def steps_of(recipe: Recipe, n: int) -> int:
