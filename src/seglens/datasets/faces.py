@@ -137,7 +137,7 @@ def draw_face(
     if len(size) != 2 or min(size) < _SMALLEST:
         raise ParameterError(f"size = {size}: a face needs (height, width), each >= {_SMALLEST} pixels.")
     centre = 0.5 + 0.04 * face.x, 0.5 + 0.04 * face.y
-    head = Head.at(size, centre, (0.205 + 0.045 * face.width, 0.3), face.yaw)
+    head = Head.at(size, centre, (0.205 + 0.045 * face.width, 0.3), face.yaw, face.light)
     bright = 28 + 215 * face.background
     colours = Colours(
         skin=skin_of(face.skin),
@@ -170,7 +170,8 @@ class Faces:
 
     Face i depends on (seed, i) only, whatever the length; a larger size draws the same face in more detail. Two seeds
     give disjoint streams. Factors are drawn without regard to one another: three in ten wear glasses, one in five a
-    hat, two in five a beard, half have an open mouth; all else is uniform, so that no attribute gives another away.
+    hat, two in five a beard, half have an open mouth; ginger is rarer than brown, and all else is uniform, so that no
+    attribute gives another away.
 
     Raises ParameterError for a negative length or seed, and for a side under 16 pixels.
     """
@@ -218,6 +219,7 @@ class Faces:
         drawn["glasses"], drawn["hat"] = float(chance[0] < 0.3), float(chance[1] < 0.2)
         drawn["beard"] = 0.3 + 0.7 * drawn["beard"] if chance[2] < 0.4 else 0.0
         drawn["mouth_open"] = drawn["mouth_open"] if chance[3] < 0.5 else 0.0
+        drawn["hair_red"] **= 2
         return Face(**drawn)
 
     def __getitem__(self, index: int) -> Sample:
