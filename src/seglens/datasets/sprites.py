@@ -140,7 +140,7 @@ class Sprites:
         at = index + len(self) if index < 0 else index
         if not 0 <= at < len(self):
             raise IndexError(f"sprite {index} of {len(self)}")
-        return at if self.length is None else int(_order(self.seed)[self._range()[0] + at])
+        return at if self.length is None else int(lattice_order(self.seed)[self._range()[0] + at])
 
     def __getitem__(self, index: int) -> Sample:
         """The sprite of that index; negative indices count from the end. IndexError outside the length."""
@@ -161,13 +161,19 @@ class Sprites:
         return (self[index] for index in range(len(self)))
 
     def _range(self) -> tuple[int, int]:
-        low, high = _SHARES[self.split] if self.split else (0.0, 1.0)
-        return round(low * prod(LATTICE)), round(high * prod(LATTICE))
+        return share_of(self.split, prod(LATTICE))
+
+
+def share_of(split: Split | None, count: int) -> tuple[int, int]:
+    """From where to where a split goes in a shuffled order of `count`: 80 %, a tenth, a tenth; all for None."""
+    low, high = _SHARES[split] if split else (0.0, 1.0)
+    return round(low * count), round(high * count)
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int) -> NDArray[np.int32]:
-    order = np.arange(prod(LATTICE), dtype=np.int32)
+def lattice_order(seed: int, count: int = prod(LATTICE)) -> NDArray[np.int32]:
+    """The places of a lattice, shuffled by a seed."""
+    order = np.arange(count, dtype=np.int32)
     np.random.default_rng(seed).shuffle(order)
     order.flags.writeable = False
     return order
