@@ -99,6 +99,18 @@ VARIANTS: dict[str, tuple[str, Callable[[], Method], Traits]] = {
         partial(methods.ContextSaliency, sparsity=1e-4, steps=6),
         Traits(homogeneous=False, context=True, searched=True),
     ),
+    # Probabilities are not proportional to the scores.
+    "second-order": ("second-order", methods.SecondOrder, Traits(homogeneous=False, linear=True, curved=True)),
+    "second-order, diagonal": (
+        "second-order",
+        partial(methods.SecondOrder, variant="diag", channels="sum"),
+        Traits(homogeneous=False, linear=True, curved=True),
+    ),
+    "second-order, estimated": (
+        "second-order",
+        partial(methods.SecondOrder, variant="diag", probes=3, seed=1),
+        Traits(homogeneous=False, linear=True, curved=True),
+    ),
     "score-map": ("score-map", methods.ScoreMap, Traits(homogeneous=False, linear=True)),
     "fusion-map": ("fusion-map", methods.FusionMap, Traits(homogeneous=False, units=False)),
     "fusion-map, margin": (

@@ -25,6 +25,9 @@ POINTWISE = (
 )
 """Functions of one number each."""
 
+MIXING = ("Addmm", "Mm", "Mul", "Add", "Sub", "Sum", "Mean", "Convolution")
+"""Those that, in a chain, are linear: of their operands one alone is differentiated."""
+
 
 @dataclass(frozen=True, slots=True)
 class DenseReader:

@@ -136,8 +136,20 @@ class MaskSearchWarning(SeglensWarning):
     """The search for a saliency mask ended worse than where it need not have begun: at the empty or the full mask."""
 
 
+class SamplingNoiseWarning(SeglensWarning):
+    """A map of a drawn latent vector: its sign may hang on the draw."""
+
+
+class DeadUnitWarning(SeglensWarning):
+    """A latent unit whose posterior is its prior: it tells nothing of the image, and its map means nothing."""
+
+
 class FillWarning(SeglensWarning):
     """A fill takes nothing away from the score, and another stands in for it."""
+
+
+class UndefinedWarning(SeglensWarning):
+    """A measure is undefined for these data, and NaN: too few images, a factor that never changes."""
 
 
 class WeakDependenceWarning(SeglensWarning):

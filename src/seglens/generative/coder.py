@@ -64,7 +64,10 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """μ, log σ² or a sample [B d], as `of` says."""
-        mu, logvar = self.coder.encode(x, condition)
+        return self.read(*self.coder.encode(x, condition))
+
+    def read(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        """The same of a posterior [B d] at hand."""
         if self.of == "mu":
             return mu
         if self.of == "logvar":

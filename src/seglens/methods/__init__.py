@@ -17,6 +17,7 @@ from seglens.methods.occlusion import Occlusion
 from seglens.methods.rise import RISE
 from seglens.methods.saliency import Saliency
 from seglens.methods.score_map import ScoreMap
+from seglens.methods.second_order import SecondOrder
 from seglens.methods.similarity_map import SimilarityMap
 from seglens.methods.smooth_grad import SmoothGrad
 from seglens.methods.ssm import SSM
@@ -42,6 +43,7 @@ __all__ = [
     "Occlusion",
     "Saliency",
     "ScoreMap",
+    "SecondOrder",
     "SimilarityMap",
     "SmoothGrad",
 ]

@@ -52,7 +52,8 @@ def explains_toy(subject: Subject, toy: Toy) -> None:
     with untouched(toy.user, toy.x, *toy.network.extra):
         maps, warnings = subject.seen(toy)
     _well_formed(subject, toy, maps, warnings)
-    demand(bool((maps.values != 0).any()), f"{subject.name} on {toy.network.name}: only zeros.")
+    lawful = subject.traits.curved and toy.network.link == "none"
+    demand(lawful or bool((maps.values != 0).any()), f"{subject.name} on {toy.network.name}: only zeros.")
 
 
 def twin(subject: Subject, name: str) -> None:
@@ -222,7 +223,9 @@ def binary(subject: Subject) -> None:
     asked = [Target(k, box(2, 3, 9, 12), of="logits") for k in (0, 1)]
     maps = subject.maps(toy, targets=asked)
     s, v = maps.score, maps.values
-    same_scores(s[:, :1], -s[:, 1:], f"{subject.name}: scores of the two classes of one channel")
+    # Logits of opposite sign; probabilities that sum to one.
+    whole = 1.0 if subject.traits.curved else 0.0
+    same_scores(s[:, :1], whole - s[:, 1:], f"{subject.name}: scores of the two classes of one channel")
     if subject.traits.linear:
         same(v[:, :1], -v[:, 1:], f"{subject.name}: maps of the two classes of one channel")
 

@@ -38,6 +38,8 @@ class Traits:
     context: explains by what lies outside the region: refuses an output without space with a RegionError, and is asked
     about half of the image where others are asked about everything.
     searched: the map is where a search ended, which half precision may lead elsewhere: there it need only be finite.
+    curved: takes second derivatives, which are zero where the score is piecewise linear, as the toys' logits are: asked
+    about probabilities where others are asked about logits. Of units, which have none, the map may be zeros.
     """
 
     homogeneous: bool = True
@@ -46,6 +48,7 @@ class Traits:
     units: bool = True
     context: bool = False
     searched: bool = False
+    curved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,9 @@ class Subject:
         if self.traits.context:
             halved = (replace(t, region=_Half()) if t.region == everything else t for t in asked.items)
             asked = replace(asked, items=tuple(halved))
+        if self.traits.curved and network.link != "none":
+            bent = (replace(t, of="probabilities") if t.of in (None, "logits") else t for t in asked.items)
+            asked = replace(asked, items=tuple(bent))
         return (method or self.at(layer))(network, x, asked)
 
 
