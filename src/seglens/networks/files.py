@@ -111,7 +111,7 @@ def kind_of_folder(path: Path) -> str | None:
         )
     config = path / "config.json"
     if not config.is_file():
-        return None
+        return "disentangling-vae" if _has_specs(path) else None
     try:
         found: object = json.loads(config.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as failed:
@@ -124,6 +124,12 @@ def kind_of_folder(path: Path) -> str | None:
     if "encoder_name" in keys or "_model_class" in keys:
         return "smp"
     return "timm" if {"architecture", "pretrained_cfg"} <= keys else None
+
+
+def _has_specs(path: Path) -> bool:
+    """Whether the folder holds the specs.json of a VAE, of which the loader knows more."""
+    specs = path / "specs.json"
+    return specs.is_file() and b'"model_type"' in specs.read_bytes()
 
 
 def _is_text(head: bytes) -> bool:

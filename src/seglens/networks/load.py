@@ -14,7 +14,8 @@ from torch import nn
 from seglens.core.classes import ClassTable
 from seglens.core.convention import Convention
 from seglens.core.errors import GuessWarning, NameNotFoundError, NetworkError, suggest
-from seglens.core.network import Network
+from seglens.core.network import Network, unwrap
+from seglens.networks.autoencoders import as_units, settled
 from seglens.networks.description import Description, description_beside, read_description
 from seglens.networks.files import Kind, kind_of, kind_of_folder
 from seglens.networks.loaded import ADAPTERS, LOADERS, ZOOS, Constructor, Loaded, Request, zoo_name
@@ -53,7 +54,9 @@ def load(
     fields can be changed here); 'streets-unet' and the others of BUILTIN; a file of torch.export (.pt2), TorchScript
     (.pt, .ts), safetensors, a state dict (.pt, .pth, .ckpt), Keras (.keras, .h5) or ONNX (.onnx), which is opened as
     what it holds, whatever its suffix; a folder of transformers' save_pretrained; a model of a zoo by name
-    ('timm:resnet18', 'smp:Unet', 'torchvision:deeplabv3_resnet50', 'monai:UNet'), with `download=True`. A description
+    ('timm:resnet18', 'smp:Unet', 'torchvision:deeplabv3_resnet50', 'monai:UNet'), with `download=True`; a folder of
+    specs.json and model.pt as disentangling-vae writes it. An autoencoder of images is the network of its latent units
+    (`latent_of`); one of masks is a segmenter, of which `latent_of` gives the units. A description
     of the same stem beside the file (unet.toml beside unet.pt2) tells classes, output and input; what is given here
     goes before it, and it before what the file tells. Where none tells the input convention, it is guessed, which a
     GuessWarning says. convention: a `Convention`, or a mapping of some of its fields, the others as told.
@@ -75,11 +78,13 @@ def load(
         elif (named := zoo_name(source)) is not None and not Path(source).is_file():
             network = _from_zoo(*named, arguments or {}, download, given)
         else:
-            network = _from_file(_existing(source), trust, constructor, arguments, given)
+            network = as_units(_from_file(_existing(source), trust, constructor, arguments, given), given)
     elif (adapted := _adapted(source)) is not None:
         network = _told(adapted, Description(), given, type(source).__name__, "convention=…")
+    elif isinstance(source, nn.Module) and (own := settled(Loaded(unwrap(source)))).convention:
+        network = as_units(_told(own, Description(), given, type(own.module).__name__, "convention=…"), given)
     elif isinstance(source, nn.Module):
-        network = from_module(source, **given)
+        network = as_units(from_module(source, **given), given)
         if convention is None:
             _warn_of_guess(network.name, network.convention, "convention=…")
     else:
@@ -153,6 +158,7 @@ def _from_file(
 
 def _told(loaded: Loaded, description: Description, given: dict[str, Any], name: str, where: str) -> Network:
     """The network, and warnings of what was not told."""
+    loaded = settled(loaded)
     network = _assembled(loaded, description, given, name)
     told = description.input is not None or "convention" in given
     for note in (*loaded.notes, *(() if told else loaded.guesses)):
