@@ -8,7 +8,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from seglens.cli.bench import bench, lasting
+from seglens.cli.bench import bench
+from seglens.cli.resumable import lasting
 
 sys.path.append(str(Path(__file__).parents[1] / "run"))
 from bench_fakes import Workshop, greys, workshop

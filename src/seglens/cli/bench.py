@@ -1,7 +1,6 @@
 """seglens bench: the toolbox measured by what is known to be true."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +9,11 @@ import typer
 
 from seglens.cli import show
 from seglens.cli.arguments import Device, Json
-from seglens.core.progress import watching
+from seglens.cli.bench_networks import mgrad2vae, seg_vae
+from seglens.cli.resumable import lasting, resumable
 from seglens.run.bench.roster import ENTRIES
 
 if TYPE_CHECKING:
-    from seglens.run.bench.clock import Listener, Moment
     from seglens.run.bench.plan import Kind, Plan
     from seglens.run.bench.result import ContextBias, Fills
     from seglens.run.bench.rows import Row
@@ -38,6 +37,10 @@ _TITLES = {"strong": "Strong bias", "weak": "Weak bias", "twin": "Twins"}
 @bench.callback()
 def benches() -> None:
     """Measure methods where the truth is known."""
+
+
+bench.command("mgrad2vae")(mgrad2vae)
+bench.command("seg-vae")(seg_vae)
 
 
 class Strength(StrEnum):
@@ -134,7 +137,7 @@ def context_bias(
             mnist=mnist,
             texture_folder=texture_folder,
         )
-        with _resumable(out, json) as listener:
+        with resumable(out, json) as listener:
             found = run(plan, out, device=device, listener=listener) if study is None else None
             varied = run_study(study.value, plan, out, device=device, listener=listener) if study else None
         result = found or varied
@@ -155,46 +158,6 @@ def context_bias(
             show.error(line)
         if result.failures:
             raise typer.Exit(1)
-
-
-@contextmanager
-def _resumable(out: Path, silent: bool) -> Generator["Listener"]:
-    """Progress with the time left; an interruption says how to go on."""
-    at: list[Moment] = []
-    bars: list[show.Steps] = []
-    try:
-        with ExitStack() as shown:
-
-            def begin(moment: "Moment") -> None:
-                # The first stage brings the number of all of them.
-                if not bars:
-                    bars.append(shown.enter_context(show.Steps(moment.total, silent)))
-                at[:] = [moment]
-                left = f", {lasting(moment.left)} left" if moment.left == moment.left else ""
-                bars[0].begin(f"{moment.what}{left}")
-
-            def within(what: str, done: int, total: int) -> None:
-                if bars:
-                    bars[0].within(what, done, total)
-
-            with watching(within):
-                yield begin
-    except KeyboardInterrupt:
-        if at:
-            text = (
-                f"{at[0].number - 1} of {at[0].total} stages are done and kept in {show.place(out)}: the same command "
-                "goes on from there."
-            )
-            show.say(text, console=show.err())
-        raise
-
-
-def lasting(seconds: float) -> str:
-    """A time for readers: 40 s, 12 min, 3.5 h, 2.1 days."""
-    for unit, size, digits in (("days", 86_400, 1), ("h", 3_600, 1), ("min", 60, 0)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:,.{digits}f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -1,0 +1,1 @@
+"""Tables of trained networks: many trainings, what each of them scores, and their means with intervals."""
