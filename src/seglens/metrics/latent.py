@@ -81,7 +81,8 @@ def mutual_information(mu: Posteriors, logvar: Posteriors, *, seed: int = 0, dra
         raise ParameterError("mutual information needs at least two images; with one, nothing can be told apart.")
     if draws < 1:
         raise ParameterError(f"draws = {draws}: at least one for each image.")
-    rng = np.random.default_rng(seed)
+    # With a second number, so that no data drawn from the same seed are its own noise.
+    rng = np.random.default_rng((seed, 1))
     noise = rng.standard_normal((draws, n, d))
     lower, upper = np.zeros((draws, n, d)), np.zeros((draws, n, d))
     rows = max(1, _CELLS // n)

@@ -66,7 +66,7 @@ def test_change_is_the_derivative_of_the_picture() -> None:
 
 
 def test_attention_on_decoded_pictures_follows_the_unit() -> None:
-    """μ_0 = Σ A_0 / (64 gain), so α_0 = 1 / (64 gain), and A_0 = gain · z in the quadrant: the map is ReLU(z) / 64 there."""
+    """μ_0 = Σ A_0 / (64 gain): α_0 = 1 / (64 gain). A_0 = gain · z in the quadrant, so that the map is ReLU(z) / 64."""
     found = traverse(network(), IMAGE, 0, [-1.0, 1.0, 2.0])
     maps = found.attention.maps[0]
     expected = np.zeros_like(maps)
