@@ -122,7 +122,10 @@ class Learner(LightningModule):
         """A batch as the network and the loss take it."""
         pixels = batch.image.float() / 255
         return Shown(
-            self.convention.normalise(pixels).to(next(self.network.parameters()).dtype),
+            # Channels last: a third less time for the derivatives of convolutions on a CPU, and what GPUs like.
+            self.convention.normalise(pixels)
+            .to(next(self.network.parameters()).dtype)
+            .contiguous(memory_format=torch.channels_last),
             pixels,
             batch.labels.long() if batch.labels.numel() else None,
             batch.condition if batch.condition.numel() else None,

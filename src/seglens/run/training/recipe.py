@@ -3,6 +3,7 @@
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, cast, get_args, get_origin, get_type_hints
@@ -149,7 +150,7 @@ class Recipe:
             if value is None:
                 place.pop(key, None)
             else:
-                place[key] = value
+                place[key] = deepcopy(value)
             if name in ("epochs", "steps") and value is not None:
                 plain.pop("steps" if name == "epochs" else "epochs", None)
         if "kind" in changes and "architecture" not in changes:
