@@ -42,6 +42,9 @@ def mgrad2vae(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Of the pictures, such as 64x128.", rich_help_panel=HOW)
     ] = None,
+    pictures: Annotated[
+        int | None, typer.Option(metavar="N", min=16, help="Shown in training.", rich_help_panel=HOW)
+    ] = None,
     seeds: Seeds = 5,
     steps: Steps = None,
     device: Device = None,
@@ -59,7 +62,7 @@ def mgrad2vae(
     with show.reported():
         from seglens.run.tables import mgrad2vae as table
 
-        changes: dict[str, Any] = {"data.size": _size(size), "steps": steps}
+        changes: dict[str, Any] = {"data.size": _size(size), "data.train": pictures, "steps": steps}
         if quick:
             changes = {**_QUICK, "data.size": [32, 64], "model.widths": [4, 6, 8, 8], **_given(changes)}
         plan = table.plan_for(data, rows=row or table.USUAL, seeds=1 if quick else seeds, changes=_given(changes))
