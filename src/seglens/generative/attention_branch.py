@@ -6,23 +6,23 @@ from torch import Tensor, nn
 from seglens.generative.config import Activation
 from seglens.generative.layers import activation, initialise
 
-_TINY = 1e-30
+_TINY = 1e-18  # its square is still a normal number in single precision
 
 
 def levelled(t: Tensor) -> Tensor:
-    """asinh(t / RMS), with the root mean square of each image's entries: a tensor [B …] without its scale.
+    """r / (1 + r²)^¼ with r = t / RMS, the root mean square of each image's entries: a tensor [B …] without its scale.
 
     Second derivatives are small (1e-3 and less), of another size at each scale, change by orders of magnitude during
     training, and have heavy tails: nothing that a convolution could be trained on as it is. Divided by its RMS every
-    scale weighs the same in every image, whatever its units; asinh keeps the sign, is linear for what is small
-    and logarithmic in the tails. It has no parameters, does not mix images, and is made of elementary steps whose
-    derivatives of every order torch takes rightly; a tensor that is zero stays zero, with gradient zero.
+    scale weighs the same in every image, whatever its units; the rest keeps the sign, is r where |r| is small and
+    ±√|r| in the tails. It has no parameters and does not mix images. Its derivatives are taken once, of a norm that
+    is no module's, so what torch does wrongly in third derivatives of norms is not met; and a tensor that is zero
+    stays zero, with gradient zero.
     """
-    dims = tuple(range(1, t.ndim))
-    # Divided by the largest entry first, so that squares neither vanish nor overflow in single precision.
-    peak = t.detach().abs().amax(dims, keepdim=True)
-    unit = t / peak.clamp(min=_TINY)
-    return torch.asinh(unit / (unit.square().mean(dims, keepdim=True) + _TINY).sqrt())
+    entries = t[0].numel()
+    rms = torch.linalg.vector_norm(t, dim=tuple(range(1, t.ndim)), keepdim=True) / entries**0.5
+    r = t / (rms + _TINY)
+    return r * (1 + r * r).sqrt().rsqrt()
 
 
 class AttentionBranch(nn.Module):
