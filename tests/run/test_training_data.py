@@ -18,17 +18,21 @@ def recipe(kind, **more):
     return preset(kind, "shapes").with_(changes(kind, **more))
 
 
+def joined(batches):
+    return [index for batch in batches for index in batch]
+
+
 def order(first, last, seed=0, n=13, rank=0, world=1):
     return list(Order(n, 4, seed, first, last, rank, world))
 
 
 def test_each_epoch_shows_other_pictures_once_and_leaves_over_what_fills_no_batch():
     steps = order(0, 6)
-    one, two = sum(steps[:3], []), sum(steps[3:], [])
+    one, two = joined(steps[:3]), joined(steps[3:])
     assert len(one) == len(set(one)) == 12
     assert one != two
     assert set(one) | set(two) <= set(range(13))
-    left_over = {(set(range(13)) - set(sum(order(3 * e, 3 * e + 3), []))).pop() for e in range(20)}
+    left_over = {(set(range(13)) - set(joined(order(3 * e, 3 * e + 3)))).pop() for e in range(20)}
     assert len(left_over) > 3
     assert steps != order(0, 6, seed=1)
 
@@ -46,7 +50,7 @@ def test_processes_share_a_batch_out():
         assert sorted(parts[0][step] + parts[1][step]) == sorted(batch)
         assert len(parts[0][step]) == len(parts[1][step]) == 2
     turns = [list(InTurn(10, 4, rank, 2)) for rank in (0, 1)]
-    assert sorted(sum(turns[0] + turns[1], [])) == list(range(10))
+    assert sorted(joined(turns[0] + turns[1])) == list(range(10))
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -122,7 +126,7 @@ def test_data_that_a_kind_cannot_learn(kind, own, said):
 
 
 def test_an_attribute_that_is_not_there_has_its_nearest():
-    with pytest.raises(ParameterError, match="(?s)no attribute 'disk'.*'disc'"):
+    with pytest.raises(ParameterError, match=r"(?s)no attribute 'disk'.*'disc'"):
         facts_of(splits(), recipe("cvae", **{"data.conditions": ["disk"]}))
 
 

@@ -35,7 +35,12 @@ def test_changes_by_dotted_names_and_what_they_changed():
     assert (new.loss.beta, new.steps, new.epochs, new.data.size) == (4.0, 7, None, (32, 64))
     assert new.model["latent"] == 3
     said = "\n".join(differences(old, new))
-    for line in ("loss.beta: 1.0, not 4.0", "epochs: 5, not nothing", "steps: nothing, not 7", "model.latent: 64, not 3"):
+    for line in (
+        "loss.beta: 1.0, not 4.0",
+        "epochs: 5, not nothing",
+        "steps: nothing, not 7",
+        "model.latent: 64, not 3",
+    ):
         assert line in said
     assert old.with_({"model": {"latent": 2}}).model == {"latent": 2}
     assert old.with_({"kind": "segmenter"}).architecture == "UNet"
@@ -68,7 +73,7 @@ def test_what_is_refused(changes, said):
 
 def test_files_that_are_no_recipes_are_named(tmp_path: Path):
     path = tmp_path / "mine.toml"
-    with pytest.raises(ParameterError, match="mine.toml cannot be read"):
+    with pytest.raises(ParameterError, match=r"mine\.toml cannot be read"):
         read_recipe(path)
     path.write_text("kind = \nseed = 1\n")
     with pytest.raises(ParameterError, match=r"mine.toml is no valid TOML.*line 1"):
@@ -82,7 +87,7 @@ def test_files_that_are_no_recipes_are_named(tmp_path: Path):
 
 
 def test_an_unknown_kind_has_its_nearest():
-    with pytest.raises(NameNotFoundError, match="(?s)'mgradvae'.*'mgrad2vae'"):
+    with pytest.raises(NameNotFoundError, match=r"(?s)'mgradvae'.*'mgrad2vae'"):
         preset("mgradvae", "streets")  # pyright: ignore[reportArgumentType]
 
 

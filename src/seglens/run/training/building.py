@@ -16,7 +16,7 @@ from seglens.core.errors import ParameterError, suggest
 from seglens.core.saving import whole
 from seglens.networks.description import Description, write_description
 from seglens.run.training.data import Facts
-from seglens.run.training.recipe import Recipe
+from seglens.run.training.recipe import MASKED, Recipe
 from seglens.run.training.seeds import seed_of
 
 CONSTRUCTORS: Mapping[str, str] = {
@@ -95,7 +95,7 @@ def write_network(
     """Weights as safetensors, and beside them the description with which `seglens.load` opens them."""
     with whole(path) as file:
         file.write(save({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}))
-    draws_images = recipe.kind in ("vae", "cvae")
+    draws_images = recipe.kind not in MASKED
     convention = built.convention.to_dict()
     description = Description(
         name=name or f"{recipe.data.name.partition(':')[0]}-{recipe.kind}",
@@ -122,14 +122,14 @@ def _told(recipe: Recipe, facts: Facts) -> dict[str, Any]:
         told["size"] = facts.size
     if recipe.kind == "cvae":
         told["conditions"] = facts.conditions
-    if facts.classes is not None and recipe.kind in ("seg-vae", "mgrad2vae", "segmenter"):
+    if facts.classes is not None and recipe.kind in MASKED:
         told["classes"] = len(facts.classes) if recipe.architecture == "UNet" else facts.classes.names
     return told
 
 
 def _convention(recipe: Recipe, facts: Facts, module: nn.Module) -> Convention:
     # An autoencoder of images is to give back what it was given: pixels in 0..1.
-    plain = recipe.kind in ("vae", "cvae")
+    plain = recipe.kind not in MASKED
     return Convention(
         channels=facts.channels,
         mean=(0.0 if plain else _MEAN,) * facts.channels,

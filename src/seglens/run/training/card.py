@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from seglens.run.training.building import Built
 from seglens.run.training.data import Facts
 from seglens.run.training.folder import Folder
-from seglens.run.training.recipe import Kind, Recipe
+from seglens.run.training.recipe import MASKED, Kind, Recipe
 from seglens.run.training.result import Trained
 
 _KINDS: Mapping[Kind, str] = {
@@ -45,7 +45,7 @@ def card(trained: Trained, built: Built, recipe: Recipe, facts: Facts, counts: t
         _origin(recipe, facts),
         f"- {counts[0]:,} training pictures of {facts.size[0]} × {facts.size[1]}; {counts[1]:,} to choose weights by, "
         f"{counts[2]:,} for the figures below.",
-        *([f"- Classes: {', '.join(facts.classes.names)}."] if facts.classes and recipe.kind[-3:] != "vae" else []),
+        *([f"- Classes: {', '.join(facts.classes.names)}."] if facts.classes and recipe.kind in MASKED else []),
         *([f"- Conditions: {', '.join(facts.conditions)}."] if facts.conditions else []),
         "",
         "## How",

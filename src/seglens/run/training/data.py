@@ -14,7 +14,7 @@ from seglens.core.errors import ParameterError, suggest
 from seglens.core.progress import tell
 from seglens.datasets.samples import Sample, SampleSet, Split, open_dataset
 from seglens.generative.losses import IGNORE as IGNORED
-from seglens.run.training.recipe import DataRecipe, Recipe
+from seglens.run.training.recipe import MASKED, DataRecipe, Recipe
 from seglens.run.training.seeds import generator
 
 KEPT = 2**30
@@ -83,7 +83,7 @@ def facts_of(splits: Splits, recipe: Recipe) -> Facts:
             "  Take more (data.train), or a smaller batch."
         )
     own, first = splits.train, splits.train[0]
-    if recipe.kind in ("seg-vae", "mgrad2vae", "segmenter") and (first.labels is None or own.classes is None):
+    if recipe.kind in MASKED and (first.labels is None or own.classes is None):
         raise ParameterError(
             f"a {recipe.kind} learns masks, and {recipe.data.name} has none.\n  Without masks: vae"
             + (", cvae." if own.attributes else ".")

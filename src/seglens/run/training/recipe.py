@@ -31,6 +31,9 @@ ARCHITECTURES: Mapping[Kind, tuple[str, ...]] = types.MappingProxyType(
 )
 """Networks of each kind; the first is the default."""
 
+MASKED: tuple[Kind, ...] = ("seg-vae", "mgrad2vae", "segmenter")
+"""Kinds that learn the masks of the data's classes."""
+
 Schedule = Literal["constant", "one-cycle", "cosine", "step"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 

@@ -24,7 +24,7 @@ from seglens.run.training.card import card
 from seglens.run.training.data import Facts, InTurn, Pictures, Splits, facts_of, loader, open_splits
 from seglens.run.training.folder import Folder, Ledger
 from seglens.run.training.presets import preset
-from seglens.run.training.recipe import KINDS, Kind, Recipe
+from seglens.run.training.recipe import KINDS, MASKED, Kind, Recipe
 from seglens.run.training.result import Trained
 from seglens.run.training.seeds import generator
 
@@ -91,7 +91,7 @@ def train(
 
     if is_first():
         folder.prepare(recipe, fresh=not resume)
-    masks = recipe.kind in ("seg-vae", "mgrad2vae", "segmenter")
+    masks = recipe.kind in MASKED
     shown = Pictures(own.train, facts, "training pictures", masks)
     seen = Pictures(own.validation, facts, "validation pictures", masks)
     ledger = folder.ledger()
