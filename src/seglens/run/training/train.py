@@ -83,12 +83,15 @@ def train(
     folder.check(recipe, fresh=not resume)
     if resume and folder.result.exists():
         return Trained.read(folder)
+    where = where or Where()
     library("lightning", "train", f"training a {kind}")
     own = splits or open_splits(recipe.data)
     facts = facts_of(own, recipe)
     built = build(recipe, facts)
     from seglens.run.training.keeper import is_first
 
+    with _silent():
+        _trainer(where, logger=False)  # says now what cannot be had, not after minutes of making pictures
     if is_first():
         folder.prepare(recipe, fresh=not resume)
     masks = recipe.kind in MASKED
@@ -96,7 +99,6 @@ def train(
     seen = Pictures(own.validation, facts, "validation pictures", masks)
     ledger = folder.ledger()
     resumed, total = ledger.step, steps_of(recipe, len(shown))
-    where = where or Where()
     with _silent(), _own_randomness():
         trainer = _fitted(folder, ledger, built, recipe, facts, (shown, seen), total, where, every, keep)
         trained = _finished(folder, built, recipe, facts, own, where, masks, total) if trainer.is_global_zero else None
