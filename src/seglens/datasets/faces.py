@@ -14,10 +14,22 @@ from numpy.typing import NDArray
 from seglens.core.classes import ClassTable
 from seglens.core.errors import ParameterError, suggest
 from seglens.datasets._faces_head import Head
+from seglens.datasets._faces_measure import MEASURED, measure_face, measure_faces
 from seglens.datasets._faces_parts import PARTS, Colours, Looks, hair_of, hued, paint_face, skin_of
 from seglens.datasets.samples import Sample
 
-__all__ = ["ATTRIBUTES", "FACTORS", "PARTS", "Face", "Faces", "draw_face"]
+__all__ = [
+    "ATTRIBUTES",
+    "FACTORS",
+    "MEASURED",
+    "PARTS",
+    "PART_COLOURS",
+    "Face",
+    "Faces",
+    "draw_face",
+    "measure_face",
+    "measure_faces",
+]
 
 PART_COLOURS: tuple[tuple[int, int, int], ...] = (
     (0, 0, 0),
