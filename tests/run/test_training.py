@@ -20,7 +20,7 @@ from seglens.run.training.building import build
 from seglens.run.training.data import facts_of
 from seglens.run.training.recipe import KINDS, read_recipe
 from seglens.run.training.result import Trained
-from seglens.run.training.train import Where, train
+from seglens.run.training.fit import Where, train
 
 CPU = Where(device="cpu", workers=0)
 

@@ -16,7 +16,7 @@ from seglens.core.errors import NonFiniteError
 from seglens.core.progress import watching
 from seglens.run.training.data import Splits
 from seglens.run.training.folder import Folder, Ledger
-from seglens.run.training.train import Where, train
+from seglens.run.training.fit import Where, train
 
 CPU = Where(device="cpu", workers=0)
 

@@ -106,11 +106,11 @@ def train(
     """
     with show.reported():
         # Here, not above: they bring the models, which no other command needs.
-        from seglens.run.training.recipe import KINDS, read_recipe
-        from seglens.run.training.train import Where, settled
-        from seglens.run.training.train import train as run
+        from seglens.run.training.recipe import KINDS, Kind, read_recipe
+        from seglens.run.training.fit import Where, is_first, settled
+        from seglens.run.training.fit import train as run
 
-        chosen = next((k for k in KINDS if k == kind), None)
+        chosen: Kind | None = next((k for k in KINDS if k == kind), None)
         if chosen is None:
             raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}.", param_hint="KIND")
         changes = {
@@ -127,9 +127,11 @@ def train(
         given = None if recipe is None else read_recipe(recipe)
         folder = out or Path(f"{kind}-{data.partition(':')[0]}")
         settled_recipe = settled(chosen, data, given, changes)
-        if not (quiet or json):
+        # Of several processes, the first speaks.
+        silent = quiet or not is_first()
+        if not (silent or json):
             _announce(settled_recipe, folder, fresh)
-        with _watched(folder, silent=quiet or json):
+        with _watched(folder, silent=silent or json):
             trained = run(
                 chosen,
                 data,
@@ -140,9 +142,9 @@ def train(
                 every=every,
                 keep=keep,
             )
-        if json:
+        if json and is_first():
             show.dump(trained.to_dict())
-        elif not quiet:
+        elif not silent:
             _tell(trained)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from seglens.core.errors import NonFiniteError
@@ -183,11 +182,6 @@ def network_state(trainer: Trainer) -> dict[str, Tensor]:
     """The network's weights, gathered where they are spread over devices."""
     whole = trainer.strategy.lightning_module_state_dict()
     return {name.removeprefix("network."): value for name, value in whole.items() if name.startswith("network.")}
-
-
-def is_first() -> bool:
-    """Whether this is the first of the processes that train together, also before they know of each other."""
-    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _learner(module: LightningModule) -> Learner:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import platform
 import signal
 import time
@@ -88,8 +89,6 @@ def train(
     own = splits or open_splits(recipe.data)
     facts = facts_of(own, recipe)
     built = build(recipe, facts)
-    from seglens.run.training.keeper import is_first
-
     with _silent():
         _trainer(where, logger=False)  # says now what cannot be had, not after minutes of making pictures
     if is_first():
@@ -97,13 +96,23 @@ def train(
     masks = recipe.kind in MASKED
     shown = Pictures(own.train, facts, "training pictures", masks)
     seen = Pictures(own.validation, facts, "validation pictures", masks)
-    ledger = folder.ledger()
+    # Others than the first may be here before it has cleared the folder.
+    ledger = folder.ledger() if resume or is_first() else Ledger()
     resumed, total = ledger.step, steps_of(recipe, len(shown))
     with _silent(), _own_randomness():
         trainer = _fitted(folder, ledger, built, recipe, facts, (shown, seen), total, where, every, keep)
         trained = _finished(folder, built, recipe, facts, own, where, masks, total) if trainer.is_global_zero else None
         trainer.strategy.barrier("seglens: finished")
     return replace(trained or Trained.read(folder), resumed=resumed, already=False)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that train together; the others are started by it, or by a cluster.
+
+    Told by the environment, as Lightning, torchrun and SLURM set it, before the processes know of each other.
+    """
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK")
+    return all(os.environ.get(name, "0") == "0" for name in names)
 
 
 def settled(kind: Kind, data: str, recipe: Recipe | None, changes: Mapping[str, Any] | None) -> Recipe:
@@ -173,7 +182,7 @@ def _fitted(
     if ledger.stopped or ledger.step >= total:
         return trainer
     learner = Learner(built, recipe, *pictures, total, where.workers)
-    latest = folder.latest()
+    latest = folder.latest() if ledger.step else None
     handler = signal.getsignal(signal.SIGINT)
     try:
         with keeper.listening():
