@@ -14,9 +14,9 @@ from seglens.datasets.samples import Sample, SampleSet
 from seglens.networks import load
 from seglens.run.bench.clock import Clock, Listener
 from seglens.run.tables.table import Run
+from seglens.run.training import Where, train
 from seglens.run.training.data import Splits, open_splits
 from seglens.run.training.recipe import DataRecipe, Recipe
-from seglens.run.training.train import Where, train
 
 Scorer = Callable[[Path], Mapping[str, float]]
 """From the folder of a trained network to its scores."""
