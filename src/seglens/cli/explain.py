@@ -1,7 +1,7 @@
 """seglens explain: maps for images, written as they come."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +44,7 @@ from seglens.cli.display import PartOption, PercentileOption, SharedOption, With
 from seglens.cli.files import FOLDER, places_of
 from seglens.cli.options import MethodOption, make_methods
 from seglens.cli.sink import Sink, Stored
+from seglens.cli.units import ConditionOption, DrawOption, LatentOption, UnitOption, asked_units
 from seglens.core.explanation import Explanation
 from seglens.core.images import expand_paths
 from seglens.core.network import Network
@@ -63,6 +64,7 @@ def explain(
         list[str] | None,
         class_option("A class by name or number; several times for several. By default the one that covers most."),
     ] = None,
+    unit: UnitOption = None,
     method: Annotated[
         list[str] | None,
         method_option("How to explain, see `seglens methods`; several times for several. By default grad-cam."),
@@ -81,6 +83,9 @@ def explain(
     ] = None,
     of: OfWord = None,
     reduce: ReduceWord = Reduce.mean,
+    of_latent: LatentOption = None,
+    draw: DrawOption = 0,
+    condition: ConditionOption = None,
     out: Annotated[
         list[Path] | None,
         folder_option(
@@ -110,6 +115,8 @@ def explain(
     """Explain why the network labels pixels as it does: one map for each image, class and method.
 
     seglens explain unet.pt2 street.png --class rider --method integrated-gradients --nodes 100
+
+    Of an autoencoder, where its latent units look: seglens explain vae.pt face.png --unit 3 --unit 4
     """
     with show.reported():
         methods = make_methods(method or ["grad-cam"], settings or {})
@@ -129,6 +136,20 @@ def explain(
         sink = Sink.of(places, folder, display_of(part, within, percentile, shared, truth=truth is not None))
         layers = "all" if layer and "all" in layer else layer
         net = opened(network, trust, constructor, device, tiles, overlap, download=download)
+        units = asked_units(
+            net,
+            files,
+            methods,
+            unit,
+            classes=classes,
+            latent=of_latent,
+            draw=draw,
+            condition=condition,
+            against=against,
+            of=read,
+        )
+        if units is not None:
+            net, questions = units.network, [replace(q, region=where, reduce=reduce.value) for q in units.questions]
         _check_classes(net, [*labels, against])
         report = _Report(net.name, network, json, quiet)
         try:
@@ -143,6 +164,8 @@ def explain(
                     cost=cost,
                     step=lambda image, name: steps.begin(f"{image} · {name}"),
                 ):
+                    if units is not None:
+                        outcome = units.finished(outcome)
                     stored = sink.take(outcome)
                     with steps.aside():
                         report.add(outcome, stored)
@@ -153,6 +176,8 @@ def explain(
             # The report says it.
             raise typer.Exit(130) from None
         finally:
+            if units is not None:
+                units.close()
             # After an error or an interruption too: what was computed is kept.
             report.end(sink.close(), len(files))
         if report.failed:
@@ -244,7 +269,10 @@ def _lines(explanations: Sequence[Explanation]) -> list[str]:
         layer = f" at {e.layer}" if e.layer else ""
         cost = f", {e.cost.passes:.2f} F, {e.cost.seconds:.2f} s" if e.cost is not None else ""
         asked = bool(e.channel) or np.isfinite(e.score)
-        answer = f": {e.target}, score {show.number(e.score)} ({e.of})" if asked else f", in units of {e.unit}"
+        score = f", score {show.number(e.score)}" if np.isfinite(e.score) else ""
+        # Units are read as they are: logits are of classes.
+        read = "" if e.label is None else f" ({e.of})"
+        answer = f": {e.target}{score}{read}" if asked else f", in units of {e.unit}"
         found = ", ".join(f"{name} {value}" for name, value in numbers(e))
         line = f"  {e.method}{layer}{answer}{cost}"
         # What the method found besides: the channel that is shown, how complete the map is.

@@ -16,6 +16,8 @@ from seglens.core.network import OFS, Network, Of, upsampled
 from seglens.core.regions import predicted
 from seglens.core.view import Region, View, resolve
 
+_SPELLED = 6  # terms of a channel that its text names one by one
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -39,11 +41,13 @@ class Channel:
 
     def __str__(self) -> str:
         text = ""
-        for name, weight in self.terms:
+        for name, weight in self.terms if len(self.terms) <= _SPELLED else (*self.terms[:2], self.terms[-1]):
             sign = ("-" if weight < 0 else "") if not text else (" - " if weight < 0 else " + ")
             factor = "" if abs(weight) == 1 else f"{abs(weight):g} * "
-            text += f"{sign}{factor}{name}"
-        return text
+            # Of a long sum, such as all latent units, what stands between is left out.
+            between = " + …" if len(self.terms) > _SPELLED and (name, weight) == self.terms[-1] else ""
+            text += f"{between}{sign}{factor}{name}"
+        return text if len(self.terms) <= _SPELLED else f"{text} ({len(self.terms)} terms)"
 
 
 def channel(name: str | int) -> Channel:

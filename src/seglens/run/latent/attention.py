@@ -82,10 +82,13 @@ def latent_attention(
     found = [over_scales(scales, normalize) for scales in zip(*by_layer, strict=True)]
     found = [named(e, t) for e, t in zip(found, asked, strict=True)]
     posterior = Posterior.of(net, image)
-    if posterior is not None:
-        found = [posterior.beside(e, t) for e, t in zip(found, asked, strict=True)]
-        posterior.warn([i for t in asked for i, _ in t.terms.terms])
-    return Explanations([averaged(found, normalize)] if average else found)
+    if posterior is None:
+        return Explanations([averaged(found, normalize)] if average else found)
+    posterior.warn([i for t in asked if len(t.terms.terms) == 1 for i, _ in t.terms.terms])
+    if average:
+        units = [i for t in asked for i, _ in t.terms.terms]
+        return Explanations([averaged(found, normalize).with_notes(posterior.notes(units))])
+    return Explanations([posterior.beside(e, t) for e, t in zip(found, asked, strict=True)])
 
 
 def units_of(network: Network, of: LatentOf = "mu", seed: int = 0, condition: Condition = None) -> Network:
@@ -239,18 +242,18 @@ class Posterior:
         units = [int(i) for i, _ in target.terms.terms]
         numbers: dict[str, Any] = {"mu": self.mu[0, units], "logvar": self.logvar[0, units], "kl": self.kl[0, units]}
         extras = {**e.extras, **{k: np.squeeze(v) for k, v in numbers.items()}}
-        silent = self._silent(units)
-        return replace(e, extras=extras, notes=(*e.notes, self._words(silent)) if silent else e.notes)
+        return replace(e, extras=extras, notes=(*e.notes, *(self.notes(units) if len(units) == 1 else ())))
+
+    def notes(self, units: Sequence[int | str]) -> tuple[str, ...]:
+        """What is to be known of those of these units that say nothing of the image, or of the images on average."""
+        mean = self.kl.mean(0)
+        silent = [i for i in dict.fromkeys(map(int, units)) if mean[i] < SILENT]
+        return (self._words(silent),) if silent else ()
 
     def warn(self, units: Sequence[int | str]) -> None:
         """A DeadUnitWarning where some of these units say nothing: of the one image, or on average over several."""
-        silent = self._silent([int(i) for i in units])
-        if silent:
-            warnings.warn(DeadUnitWarning(self._words(silent)), stacklevel=3)
-
-    def _silent(self, units: Sequence[int]) -> list[int]:
-        mean = self.kl.mean(0)
-        return [i for i in dict.fromkeys(units) if mean[i] < SILENT]
+        for note in self.notes(units):
+            warnings.warn(DeadUnitWarning(note), stacklevel=3)
 
     def _words(self, units: Sequence[int]) -> str:
         named = f"unit{'s' * (len(units) > 1)} {', '.join(map(str, units))} of {self.network}"
@@ -258,8 +261,8 @@ class Posterior:
         size = f"KL {self.kl.mean(0)[list(units)].max():.2g} nat{most}, below {SILENT:g}"
         if len(self.kl) > 1:
             return (
-                f"dead over these {len(self.kl)} images: {named}: on average the posterior is the prior ({size}), "
-                "whatever the image. Their maps mean nothing."
+                f"dead over these {len(self.kl)} images: {named}: on average the posterior is the prior ({size}), so "
+                "nothing of the images is in them. Their maps mean nothing."
             )
         return (
             f"the posterior of {named} is the prior for this image (mu and log-variance near 0; {size}): nothing of "
