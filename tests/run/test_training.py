@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_toys import CLASSES, Shapes, changes, splits
+from training_toys import CLASSES, CPU, Shapes, changes, run, splits
 
 import seglens as sl
 from seglens.core.convention import Convention
@@ -18,15 +18,9 @@ from seglens.core.errors import MissingExtraError, ParameterError
 from seglens.core.progress import watching
 from seglens.run.training.building import build
 from seglens.run.training.data import facts_of
+from seglens.run.training.fit import Where, train
 from seglens.run.training.recipe import KINDS, read_recipe
 from seglens.run.training.result import Trained
-from seglens.run.training.fit import Where, train
-
-CPU = Where(device="cpu", workers=0)
-
-
-def run(kind, out, own=None, **more):
-    return train(kind, "shapes", out, changes=changes(kind, **more), splits=own or splits(), where=CPU)
 
 
 @pytest.fixture(scope="module")

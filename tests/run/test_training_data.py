@@ -9,9 +9,9 @@ from seglens.core.errors import ParameterError
 from seglens.core.progress import watching
 from seglens.run.training.building import build
 from seglens.run.training.data import InTurn, Order, Pictures, facts_of, loader
+from seglens.run.training.fit import settled, steps_of
 from seglens.run.training.objective import Shown, class_weights
 from seglens.run.training.presets import preset
-from seglens.run.training.fit import settled, steps_of
 
 
 def recipe(kind, **more):

@@ -10,20 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_toys import Shapes, changes, splits
+from training_toys import Shapes, run
 
 from seglens.core.errors import NonFiniteError
 from seglens.core.progress import watching
 from seglens.run.training.data import Splits
 from seglens.run.training.folder import Folder, Ledger
-from seglens.run.training.fit import Where, train
-
-CPU = Where(device="cpu", workers=0)
-
-
-def run(kind, out, own=None, every=2, **more):
-    flipped = {"data.flip": True, **more}
-    return train(kind, "shapes", out, changes=changes(kind, **flipped), splits=own or splits(), where=CPU, every=every)
 
 
 def state(out):
@@ -68,7 +60,9 @@ def test_killed_by_the_system_in_mid_epoch_it_ends_in_the_same_weights(tmp_path:
     script = f"""
         import os, signal, sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_training_resume import run, watching
+        from training_toys import run
+
+        from seglens.core.progress import watching
 
         def kill(what, done, total):
             if what.startswith("epoch ") and done == 5:

@@ -1,13 +1,14 @@
 """A set of pictures small enough to train on in tests: a red disc or a blue bar on grey, one pixel unknown."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seglens.core.classes import ClassTable
 from seglens.datasets.samples import Sample
-from seglens.run.training.data import Splits
+from seglens.run.training import Splits, Trained, Where, train
 
 CLASSES = ClassTable(("ground", "disc", "bar"), ((90, 90, 90), (255, 0, 0), (0, 0, 255)))
 
@@ -74,3 +75,12 @@ def splits(n: int = 13, **kinds: Any) -> Splits:
 def changes(kind: str, **more: Any) -> dict[str, Any]:
     """To a preset: a tiny network, batches of 4, two epochs."""
     return {"batch": 4, "epochs": 2, "loss.warmup": 3, **TINY[kind], **more}
+
+
+CPU = Where(device="cpu", workers=0)
+
+
+def run(kind: Any, out: str | Path, own: Splits | None = None, every: int = 2, **more: Any) -> Trained:
+    """A training of such a network on such a set, half of its pictures mirrored."""
+    asked = changes(kind, **{"data.flip": True, **more})
+    return train(kind, "shapes", out, changes=asked, splits=own or splits(), where=CPU, every=every)

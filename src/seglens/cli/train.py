@@ -106,9 +106,9 @@ def train(
     """
     with show.reported():
         # Here, not above: they bring the models, which no other command needs.
-        from seglens.run.training.recipe import KINDS, Kind, read_recipe
         from seglens.run.training.fit import Where, is_first, settled
         from seglens.run.training.fit import train as run
+        from seglens.run.training.recipe import KINDS, Kind, read_recipe
 
         chosen: Kind | None = next((k for k in KINDS if k == kind), None)
         if chosen is None:

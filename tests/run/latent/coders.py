@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import seglens as sl
 from seglens.core.network import Network
+from seglens.datasets.samples import Sample
 
 SIDE, GAIN, DEAD = 16, 0.1, 4
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data"
@@ -112,3 +113,41 @@ def picture(*levels: float) -> np.ndarray:
     """A uint8 image [16 16] with these brightnesses (0..1) of its quadrants."""
     a, b, c, d = (np.full((SIDE // 2, SIDE // 2), round(255 * v), np.uint8) for v in levels)
     return np.block([[a, b], [c, d]])
+
+
+class Levels:
+    """Pictures of four quadrants whose brightness is drawn at random: a data set whose factors are the units'."""
+
+    classes, built_in = None, True
+    factors = ("first", "second", "third", "fourth")
+
+    def __init__(self, length: int, attributes: tuple[str, ...] = (), still: int | None = None) -> None:
+        rng = np.random.default_rng(7)
+        self.levels = np.round(rng.choice(np.linspace(0.3, 0.7, 9), (length, 4)), 3)
+        if still is not None:
+            self.levels[:, still] = 0.5
+        self.attributes = attributes
+        self._worn = rng.integers(0, 2, (length, len(attributes)))
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = picture(*self.levels[index])
+        worn = self._worn[index].astype(np.float32) if self.attributes else None
+        return Sample(image=image[..., None], attributes=worn, factors=self.levels[index].astype(np.float32))
+
+
+class Turned(Quadrants):
+    """The same with units turned by 45° in the plane of the first two: each follows two factors."""
+
+    def _turn(self, z: Tensor, by: float) -> Tensor:
+        c, s = 0.5**0.5, by * 0.5**0.5
+        return torch.cat([(c * z[:, :1] + s * z[:, 1:2]), (-s * z[:, :1] + c * z[:, 1:2]), z[:, 2:]], 1)
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        mu, logvar = super().encode(x)
+        return self._turn(mu, 1.0), logvar
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return super().decode(self._turn(z, -1.0))
