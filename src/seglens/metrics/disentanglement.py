@@ -1,9 +1,11 @@
 """Entanglement against known factors: mutual information, MIG, modularity, DCI, and what follows what."""
 
 import math
+import random
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -302,12 +304,14 @@ def _lasso(z: _Doubles, factor: Factor, seed: int) -> tuple[_Doubles, float]:
 
 
 def _learners(module: str) -> Any:
-    from importlib import import_module
-
+    state = random.getstate()
     try:
         return import_module(module)
     except ImportError as absent:
         raise missing_extra("scikit-learn", "image", "predicting factors from latent units") from absent
+    finally:
+        # Something among all that it imports draws a number.
+        random.setstate(state)
 
 
 def _r2(predicted: _Doubles, real: _Doubles) -> float:

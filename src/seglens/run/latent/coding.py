@@ -216,11 +216,16 @@ def labels_of(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     return probabilities.argmax(-3).astype(np.uint8)
 
 
-def table_for(network: Network, channels: int) -> ClassTable:
-    """The class table of decoded masks with that many channels; numbered where nobody named the classes."""
+def table_for(coding: Coding, channels: int) -> ClassTable:
+    """The class table of decoded masks with that many channels: the network's, else the autoencoder's own names;
+    numbered where nobody named the classes."""
     n = 2 if channels == 1 else channels
-    if network.classes is not None and len(network.classes) == n:
-        return network.classes
+    table = coding.network.classes
+    if table is not None and len(table) == n:
+        return table
+    names: object = getattr(coding.coder, "classes", None)
+    if isinstance(names, tuple) and len(cast("tuple[object, ...]", names)) == n:
+        return ClassTable.of(cast("tuple[str, ...]", names))
     return ClassTable(("background", "foreground")) if channels == 1 else ClassTable.numbered(n)
 
 

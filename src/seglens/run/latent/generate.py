@@ -98,7 +98,7 @@ def sample(
         rows=("",) * rows,
         row_notes=("",) * rows,
         columns=("",) * across,
-        classes=None if coding.is_image else table_for(coding.network, decoded.shape[1]),
+        classes=None if coding.is_image else table_for(coding, decoded.shape[1]),
         conditions=None if given is None else _padded(given, blank).reshape(*shape, -1),
         condition_names=coding.coder.conditions,
         notes=() if given is None else (_condition_words(coding, given[0]),) if _same(given) else (),

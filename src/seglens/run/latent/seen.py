@@ -79,7 +79,7 @@ class Seen:
             columns=tuple(columns),
             across=across,
             down=below,
-            classes=None if coding.is_image else table_for(network, reconstruction.shape[0]),
+            classes=None if coding.is_image else table_for(coding, reconstruction.shape[0]),
             given=self.display(),
             reconstruction=reconstruction.numpy(),
             mu=self.mu[0].numpy(),
