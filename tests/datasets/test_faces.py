@@ -158,7 +158,10 @@ def test_an_edited_face_differs_by_its_edit_alone():
     beyond = np.ones(64, bool)
     beyond[rows.min() - 2 : rows.max() + 3] = False
     assert np.array_equal(before.image[beyond], after.image[beyond])
-    assert (before.image != after.image).any(-1).sum() < 1.6 * worn.sum()
+    off_the_face = np.isin(before.labels, [L[name] for name in ("background", "neck", "cloth", "u_lip", "l_lip")])
+    for axis in (0, 1):  # a frame's soft edge may reach into the next pixel
+        off_the_face &= np.roll(off_the_face, 1, axis) & np.roll(off_the_face, -1, axis)
+    assert np.array_equal(before.image[off_the_face], after.image[off_the_face])
     assert np.array_equal(before.labels[~worn], after.labels[~worn])
 
 
