@@ -87,9 +87,8 @@ class LatentFactors:
     @property
     def untold(self) -> tuple[str, ...]:
         """Factors that vary, and of which no unit tells more than chance."""
-        known = np.isfinite(self.information).all(0)
-        most = np.nan_to_num(self.information).max(0, initial=0.0)
-        return tuple(n for n, k, m, c in zip(self.factors, known, most, self.chance, strict=True) if k and m <= c)
+        columns = zip(self.factors, self.information.T, self.chance, strict=True)
+        return tuple(name for name, told, chance in columns if np.isfinite(told).all() and told.max() <= chance)
 
     def _following(self, i: int) -> Following:
         told = np.where(self.information[i] > self.chance, self.information[i], 0.0)

@@ -100,7 +100,7 @@ class LatentStatistics:
     def table(self) -> list[list[str]]:
         """Rows of words, the units ranked: headings, then unit, KL, Var μ, information with its standard error, its
         upper estimate, sensitivity, consistency of attention with its standard error, and that of other units."""
-        rows = [list(_HEADS if self.attention else _HEADS[:6])]
+        rows: list[list[str]] = [[*_HEADS] if self.attention else [*_HEADS[:6]]]
         for u in self.ranked:
             row = [
                 f"{u.unit}{' dead' if u.active is False else ''}",
