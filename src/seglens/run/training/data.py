@@ -210,11 +210,11 @@ class Order(Sampler[list[int]]):
 
 
 class InTurn(Sampler[list[int]]):
-    """All pictures once, in their own order, in batches; of several processes each takes every `world`-th batch."""
+    """All pictures once, in their own order, in batches; of several processes each takes every `world`-th picture."""
 
     def __init__(self, n: int, batch: int, rank: int = 0, world: int = 1) -> None:
-        starts = range(rank * batch, n, world * batch)
-        self._batches = [list(range(start, min(start + batch, n))) for start in starts]
+        own = range(rank, n, world)
+        self._batches = [list(own[start : start + batch]) for start in range(0, len(own), batch)]
 
     def __len__(self) -> int:
         return len(self._batches)

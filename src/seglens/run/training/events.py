@@ -4,25 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from seglens.core.classes import ClassTable
-from seglens.core.errors import missing_extra
 from seglens.run.training.folder import Row
 from seglens.run.training.module import Learner
 from seglens.run.training.pictures import SHOWN, pictures
 
 
 class Events:
-    """Writes the events of one training. first: the step from which it goes on; later ones of a killed run are void.
-
-    Raises MissingExtraError without tensorboard.
-    """
+    """Writes the events of one training. first: the step from which it goes on; later ones of a killed run are void."""
 
     def __init__(self, folder: Path, first: int, classes: ClassTable | None) -> None:
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError as absent:
-            raise missing_extra("tensorboard", "train", "watching a training") from absent
         self._writer = SummaryWriter(folder, purge_step=first + 1 if first else None)
         self._classes = classes
 

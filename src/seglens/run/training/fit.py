@@ -85,7 +85,8 @@ def train(
     if resume and folder.result.exists():
         return Trained.read(folder)
     where = where or Where()
-    library("lightning", "train", f"training a {kind}")
+    for package in ("lightning", "tensorboard"):
+        library(package, "train", f"training a {kind}")
     own = splits or open_splits(recipe.data)
     facts = facts_of(own, recipe)
     built = build(recipe, facts)
@@ -98,12 +99,31 @@ def train(
     seen = Pictures(own.validation, facts, "validation pictures", masks)
     # Others than the first may be here before it has cleared the folder.
     ledger = folder.ledger() if resume or is_first() else Ledger()
-    resumed, total = ledger.step, steps_of(recipe, len(shown))
+    total = steps_of(recipe, len(shown))
+    job = _Job(folder, recipe, facts, built, own, shown, seen, total, where, every, keep)
+    resumed = ledger.step
     with _silent(), _own_randomness():
-        trainer = _fitted(folder, ledger, built, recipe, facts, (shown, seen), total, where, every, keep)
-        trained = _finished(folder, built, recipe, facts, own, where, masks, total) if trainer.is_global_zero else None
+        trainer = _fitted(job, ledger)
+        trained = _finished(job, trainer) if trainer.is_global_zero else None
         trainer.strategy.barrier("seglens: finished")
     return replace(trained or Trained.read(folder), resumed=resumed, already=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """All that a training is about, settled before its first step."""
+
+    folder: Folder
+    recipe: Recipe
+    facts: Facts
+    built: Built
+    own: Splits
+    shown: Pictures
+    seen: Pictures
+    total: int
+    where: Where
+    every: int
+    keep: int
 
 
 def is_first() -> bool:
@@ -131,58 +151,47 @@ def steps_of(recipe: Recipe, n: int) -> int:
     return recipe.steps if recipe.steps is not None else (recipe.epochs or 0) * (n // recipe.batch)
 
 
-def _fitted(
-    folder: Folder,
-    ledger: Ledger,
-    built: Built,
-    recipe: Recipe,
-    facts: Facts,
-    pictures: tuple[Pictures, Pictures],
-    total: int,
-    where: Where,
-    every: int,
-    keep: int,
-) -> "Trainer":
+def _fitted(job: _Job, ledger: Ledger) -> "Trainer":
     """The trainer, after all steps that were left."""
     from seglens.run.training.events import Events
     from seglens.run.training.keeper import Interrupted, Keeper
     from seglens.run.training.module import Learner
 
-    masks = pictures[0].masks
+    masks = job.recipe.kind in MASKED
     keeper = Keeper(
-        folder,
+        job.folder,
         ledger,
-        built,
-        recipe,
-        facts,
-        lambda: Events(folder.events, ledger.step, facts.classes),
+        job.built,
+        job.recipe,
+        job.facts,
+        lambda: Events(job.folder.events, ledger.step, job.facts.classes),
         monitored="mean_iou" if masks else "loss",
         larger=masks,
-        often=every,
-        keep=keep,
+        often=job.every,
+        keep=job.keep,
     )
     trainer = _trainer(
-        where,
-        precision=recipe.precision,
+        job.where,
+        precision=job.recipe.precision,
         max_epochs=-1,
-        max_steps=total - ledger.step,
+        max_steps=job.total - ledger.step,
         callbacks=[keeper],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        gradient_clip_val=recipe.optimiser.clip or None,
+        gradient_clip_val=job.recipe.optimiser.clip or None,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
-        sync_batchnorm=where.nodes * where.devices > 1,
+        sync_batchnorm=job.where.nodes * job.where.devices > 1,
         inference_mode=False,
-        default_root_dir=folder.path,
+        default_root_dir=job.folder.path,
     )
-    if ledger.stopped or ledger.step >= total:
+    if ledger.stopped or ledger.step >= job.total:
         return trainer
-    learner = Learner(built, recipe, *pictures, total, where.workers)
-    latest = folder.latest() if ledger.step else None
+    learner = Learner(job.built, job.recipe, job.shown, job.seen, job.total, job.where.workers)
+    latest = job.folder.latest() if ledger.step else None
     handler = signal.getsignal(signal.SIGINT)
     try:
         with keeper.listening():
@@ -223,26 +232,25 @@ def _trainer(where: Where, **settings: Any) -> "Trainer":
         ) from refused
 
 
-def _finished(
-    folder: Folder, built: Built, recipe: Recipe, facts: Facts, own: Splits, where: Where, masks: bool, total: int
-) -> Trained:
+def _finished(job: _Job, trainer: "Trainer") -> Trained:
     """The best weights as the network of the folder, their figures on test pictures, and the card."""
     from seglens.run.training.held_out import HeldOut
     from seglens.run.training.module import Learner
 
-    ledger, test = folder.ledger(), Pictures(own.test, facts, "test pictures", masks)
+    folder, recipe, facts, built = job.folder, job.recipe, job.facts, job.built
+    ledger, device = folder.ledger(), trainer.strategy.root_device
+    test = Pictures(job.own.test, facts, "test pictures", job.shown.masks)
     read_weights(built.module, folder.best)
-    device = _one_device(where)
-    learner = Learner(built, recipe, test, test, total, where.workers).to(device).eval()
+    learner = Learner(built, recipe, job.shown, test, job.total, job.where.workers).to(device).eval()
     held_out, order = HeldOut(), InTurn(len(test), recipe.batch)
     with torch.no_grad():
-        for index, batch in enumerate(loader(test, order, where.workers)):
+        for index, batch in enumerate(loader(test, order, job.where.workers)):
             tell("figures on test pictures", index, len(order))
             draws = generator(recipe.seed, "held out", index, device=device)
             learner.measure(held_out, type(batch)(*(part.to(device) for part in batch)), draws)
     built.module.cpu()
     write_network(built.module.state_dict(), built, recipe, facts, folder.network)
-    per_class = held_out.per_class(facts.classes) if masks and facts.classes is not None else {}
+    per_class = held_out.per_class(facts.classes) if job.shown.masks and facts.classes is not None else {}
     trained = Trained(
         folder=folder.path,
         figures=held_out.figures(),
@@ -251,24 +259,15 @@ def _finished(
         steps=ledger.step,
         epochs=len(ledger.rows),
         best_step=ledger.best_step,
-        early=ledger.stopped and ledger.step < total,
+        early=ledger.stopped and ledger.step < job.total,
         seconds=ledger.seconds,
         built_in=facts.built_in,
-        provenance=_provenance(device, where),
+        provenance=_provenance(device, job.where),
     )
-    counts = (len(own.train), len(own.validation), len(own.test))
+    counts = (len(job.own.train), len(job.own.validation), len(job.own.test))
     write_text(card(trained, built, recipe, facts, counts), folder.card)
     folder.write_result(trained.facts())
     return trained
-
-
-def _one_device(where: Where) -> torch.device:
-    """Where the figures at the end are computed: the first of the devices."""
-    kind, _, index = where.device.partition(":")
-    if kind in ("auto", "gpu"):
-        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        kind = kind if where.device != "gpu" or kind != "cpu" else "cpu"
-    return torch.device(kind, int(index)) if index else torch.device(kind)
 
 
 def _provenance(device: torch.device, where: Where) -> dict[str, str]:

@@ -21,7 +21,7 @@ class HeldOut:
 
     def add(self, name: str, value: Tensor) -> None:
         """Add to the sum of that name."""
-        value = value.detach().double().cpu()
+        value = value.detach().cpu().double()  # on the CPU: not every device has float64
         self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def add_means(self, n: int, means: dict[str, Tensor]) -> None:
@@ -32,7 +32,7 @@ class HeldOut:
 
     def add_posterior(self, mu: Tensor, logvar: Tensor) -> None:
         """Add posteriors [B d]: their divergence unit by unit, and the first two moments of μ."""
-        mu, logvar = mu.detach().double(), logvar.detach().double()
+        mu, logvar = mu.detach().cpu().double(), logvar.detach().cpu().double()
         self.add("kl", (0.5 * (mu**2 + logvar.exp() - 1 - logvar)).sum(0))
         self.add("mu", mu.sum(0))
         self.add("mu2", (mu**2).sum(0))

@@ -14,6 +14,9 @@ _SIZES: dict[str, tuple[int, int]] = {
 _SQUARE = (64, 64)
 """Of faces, and of sets that nobody wrote a preset for."""
 
+_MADE = {"sprites": 20_000}
+"""Training pictures of sets made by rule, where another number than 2,000: sprites are made a hundred times faster."""
+
 _MIRRORED = ("streets", "synthia", "a2d2", "celeba", "celebamask-hq")
 """Sets that are as likely seen in a mirror. Faces made by rule have their pose among the attributes."""
 
@@ -41,7 +44,7 @@ def preset(kind: Kind, data: str) -> Recipe:
     shown = DataRecipe(
         name=data,
         size=_SIZES.get(name, _SQUARE),
-        train=2000 if made else None,
+        train=_MADE.get(name, 2000) if made else None,
         validation=200 if made else 1000,
         test=300 if made else None,
         flip=name in _MIRRORED and kind != "cvae",
@@ -56,7 +59,7 @@ def _vae(name: str, data: DataRecipe) -> Recipe:
             kind="vae",
             architecture="BurgessVAE",
             batch=64,
-            epochs=30,
+            epochs=10,
             data=data,
             model={"latent": 10},
             loss=Objective(beta=4.0, warmup=500),
