@@ -130,6 +130,7 @@ def test_the_card_says_what_why_and_for_what_not(folders):
         "seconds on cpu",
         "| mean IoU of the classes | ",
         "| attention maps: mean IoU | ",
+        "| attention loss of scale 2 | ",
         "| disc | ",
         "does not mean anything",
         "Apache-2.0",
@@ -296,3 +297,18 @@ def test_mixed_precision_trains_to_finite_weights(tmp_path: Path):
 def test_a_class_that_is_drawn_more_weigh_less_in_a_balanced_loss(tmp_path: Path):
     plain, balanced = (run("segmenter", tmp_path / str(b), epochs=1, balance=b) for b in (0.0, 0.5))
     assert plain.figures["loss"] != balanced.figures["loss"]
+
+
+def test_the_other_architecture_of_segmenters_and_a_loss_of_two_parts(tmp_path: Path):
+    trained = run(
+        "segmenter",
+        tmp_path / "a",
+        epochs=1,
+        architecture="XceptionUNet",
+        model={"widths": [4, 4]},
+        **{"loss.reconstruction": "cross-entropy+jaccard"},
+    )
+    assert type(trained.network.module).__name__ == "XceptionUNet"
+    figures = trained.figures
+    assert figures["loss"] == pytest.approx(figures["cross-entropy"] + figures["jaccard"], rel=1e-5)
+    assert "| jaccard | " in (trained.folder / "card.md").read_text()

@@ -26,7 +26,6 @@ _FIGURES: Mapping[str, str] = {
     "pixel_accuracy": "pixels labelled right",
     "mean_accuracy": "mean accuracy of the classes",
     "attention": "attention loss ({reconstruction})",
-    "scales": "attention losses of the scales, summed",
     "attention_mean_iou": "attention maps: mean IoU",
     "attention_pixel_accuracy": "attention maps: pixels labelled right",
     "attention_mean_accuracy": "attention maps: mean accuracy of the classes",
@@ -61,11 +60,7 @@ def card(trained: Trained, built: Built, recipe: Recipe, facts: Facts, counts: t
         f"## On {counts[2]:,} pictures that it has not seen",
         "| figure | value |",
         "|---|---|",
-        *(
-            f"| {_FIGURES[name].format(reconstruction=recipe.loss.reconstruction)} | {value:.4g} |"
-            for name, value in trained.figures.items()
-            if name in _FIGURES
-        ),
+        *(f"| {_title(name, recipe)} | {value:.4g} |" for name, value in trained.figures.items()),
     ]
     if trained.per_class:
         lines += ["", "| class | IoU |", "|---|---|"]
@@ -74,6 +69,12 @@ def card(trained: Trained, built: Built, recipe: Recipe, facts: Facts, counts: t
     lines += [f"- {name} {value}" for name, value in trained.provenance.items() if name != "device"]
     lines += [f"- opened by: seglens.load({Folder(trained.folder).network.name!r})"]
     return "\n".join(lines) + "\n"
+
+
+def _title(figure: str, recipe: Recipe) -> str:
+    if figure.startswith("scale"):
+        return f"attention loss of scale {figure.removeprefix('scale')}"
+    return _FIGURES.get(figure, figure).format(reconstruction=recipe.loss.reconstruction)
 
 
 def _input(built: Built, facts: Facts) -> str:
