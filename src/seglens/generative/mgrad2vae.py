@@ -190,13 +190,13 @@ class Mgrad2VAE(nn.Module):
     feeds zeros.
 
     What is drawn is drawn anew for every step of training, shared by the images of a batch but for z itself, and
-    outside of training from a fixed seed. No layer normalises: torch's third derivatives of most norms are wrong.
+    outside of training from a fixed seed. No layer normalises: torch's third derivatives of several norms are wrong.
     The encoder computes in its weights' precision under autocast. Derivatives are taken under no_grad and
     inference_mode too, and then leave no graph; with gradients enabled the output depends on the maps through them,
     so that methods see all of it, also where the weights are frozen.
     A step of training takes at most 5.2 times the floating-point operations of attention='none' with widths 8 to 32 on
-    64 × 128 pixels with 9 classes, 4.1 times with 16 to 64; fed by maps alone 3.2 and 2.1 times: the branch, with its
-    four heads at full size, is the larger part.
+    64 × 128 pixels with 9 classes, 4.1 times with 16 to 64; fed by the maps themselves 3.2 and 2.1 times, which is what
+    the branch costs without derivatives.
     Layers: `encoder.stage1` to `encoder.stage4` (the end of the encoder), `encoder.dense`, `encoder.mu`,
     `encoder.logvar`, `branch.scale1` …, `branch.fuse`, `branch.attention`, `decoder.start`, `decoder.stage4` …,
     `decoder.output`.
