@@ -17,6 +17,7 @@ from seglens.cli.evaluate import errors, evaluate
 from seglens.cli.explain import explain
 from seglens.cli.graph import graph
 from seglens.cli.inspect import classes, describe, layers, methods
+from seglens.cli.latent import latent
 from seglens.cli.options import with_method_options
 from seglens.cli.parts import parts
 from seglens.cli.sensitivity import sensitivity
@@ -68,6 +69,7 @@ app.command()(evaluate)
 app.command()(errors)
 app.command()(train)
 app.add_typer(bench)
+app.add_typer(latent)
 app.command(name="check-onnx")(check)
 app.command()(demo)
 

@@ -21,7 +21,7 @@ TOLERANCE = 0.02
 """Share of the least error by which another may be greater and still count as as good."""
 
 RULE = (
-    "The smallest size whose held-out error is within one standard error of the best size's, or within {tolerance:.0%} "
+    "The smallest size whose held-out error is within one standard error of the best size's, or within {tolerance} "
     "of it where that is more, and beyond which no larger size has more than one further active unit."
 )
 
@@ -179,7 +179,7 @@ class Sweep:
     @property
     def rule(self) -> str:
         """How a size is recommended."""
-        return RULE.format(tolerance=self.tolerance)
+        return RULE.format(tolerance=f"{100 * self.tolerance:g} %")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, stable for --json; NaN becomes None."""

@@ -63,6 +63,12 @@ def sweep_figure(
                 if chosen in x:
                     at = int(np.flatnonzero(x == chosen)[0])
                     axes.plot(x[at], y[at], "o", markersize=9, fillstyle="none", color=colour)
+            axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+            low, high = axes.get_ylim()
+            middle = (low + high) / 2
+            if high - low < 0.02 * abs(middle):
+                # What is the same for all sizes but for chance would look like a mountain range.
+                axes.set_ylim(middle - 0.1 * abs(middle), middle + 0.1 * abs(middle))
             axes.grid(visible=True, color=FAINT, linewidth=0.4)
         if len(variants) > 1:
             for i, name in enumerate(variants):
