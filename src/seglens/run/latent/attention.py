@@ -86,8 +86,8 @@ def latent_attention(
         return Explanations([averaged(found, normalize)] if average else found)
     posterior.warn([i for t in asked if len(t.terms.terms) == 1 for i, _ in t.terms.terms])
     if average:
-        units = [i for t in asked for i, _ in t.terms.terms]
-        return Explanations([averaged(found, normalize).with_notes(posterior.notes(units))])
+        every = [i for t in asked for i, _ in t.terms.terms]
+        return Explanations([averaged(found, normalize).with_notes(posterior.notes(every))])
     return Explanations([posterior.beside(e, t) for e, t in zip(found, asked, strict=True)])
 
 

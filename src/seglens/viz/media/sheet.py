@@ -221,6 +221,13 @@ class Sheet:
         """A filled rectangle without an edge: bars, rules, cells."""
         self._patch(x, y, width, height, fc=colour, ec="none", lw=0.0)
 
+    def curve(self, points: NDArray[np.float64], colour: str | tuple[float, ...], weight: float = 1.2) -> None:
+        """A line through points [N 2] of (x, y); undefined ones interrupt it."""
+        known = [bool(np.isfinite(point).all()) for point in points]
+        pairs = [points[i : i + 2] for i in range(len(points) - 1) if known[i] and known[i + 1]]
+        if pairs:
+            self._place(LineCollection(pairs, colors=[colour], linewidths=weight, capstyle="round"))
+
     def outline_swatch(self, x: float, y: float, size: float) -> None:
         """The double line of a region's outline, as a key to it."""
         self._patch(x, y, size * 1.4, size, fc="#9a9a9a", ec="black", lw=2.0)
