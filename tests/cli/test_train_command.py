@@ -8,6 +8,7 @@ import pytest
 from typed import flat, result, run
 
 import seglens as sl
+from seglens.networks.zoos.repair import mend_torchvision
 
 SMALL = (
     *("--steps", "3", "--batch", "4", "--size", "16x32", "--device", "cpu"),
@@ -82,6 +83,7 @@ def test_as_json_it_is_pure_and_stable(tmp_path: Path) -> None:
 
 
 def test_an_interruption_says_what_is_kept_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    mend_torchvision()  # which Lightning imports where it is installed
     from seglens.run.training.keeper import Keeper
 
     real = Keeper.on_train_batch_end

@@ -14,6 +14,7 @@ from training_toys import Shapes, run
 
 from seglens.core.errors import NonFiniteError
 from seglens.core.progress import watching
+from seglens.networks.zoos.repair import mend_torchvision
 from seglens.run.training.data import Splits
 from seglens.run.training.folder import Folder, Ledger
 
@@ -173,6 +174,7 @@ def test_a_loss_that_is_no_number_stops_with_its_step_and_what_was_kept(tmp_path
 
 
 def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mend_torchvision()  # which Lightning imports where it is installed
     from seglens.run.training.module import Learner
 
     real = Learner.training_step

@@ -142,3 +142,13 @@ def test_refusals(work, said: str) -> None:
 
 def test_sides() -> None:
     assert sample(network(), 2).pictures.shape == (2, 1, 1, SIDE, SIDE)
+
+
+def test_on_the_way_between_two_images_no_branch_is_asked() -> None:
+    class Branched(Quadrants):
+        def decode_beside(self, z, x):
+            raise AssertionError
+
+    found = interpolate(network(Branched), ONE, TWO, 3)
+    np.testing.assert_allclose(found.pictures[0, 0], found.reconstruction, atol=1e-6)
+    assert found.notes == ("Decoded from latent vectors alone: nothing comes from the network's branch.",)

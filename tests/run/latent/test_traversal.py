@@ -201,3 +201,19 @@ def test_conditions_are_checked_by_name() -> None:
         grid(network(), IMAGE, (1, 1))
     with pytest.raises(NetworkError, match="is no autoencoder"):
         traverse(network(torch.nn.Flatten), IMAGE, 0)
+
+
+class Branched(Quadrants):
+    """The decoder is also told the mean of the image, which it adds."""
+
+    def decode_beside(self, z, x):
+        return self.decode(z) + x.mean()
+
+
+def test_a_decoder_that_is_told_of_the_image_is_told_at_every_step() -> None:
+    plain, told = (traverse(network(kind), IMAGE, [0, 2], [-1.0, 1.0]) for kind in (Quadrants, Branched))
+    np.testing.assert_allclose(told.pictures, plain.pictures + IMAGE.mean() / 255, atol=1e-5)
+    np.testing.assert_allclose(told.reconstruction, plain.reconstruction + IMAGE.mean() / 255, atol=1e-5)
+    np.testing.assert_allclose(told.change, plain.change, atol=1e-6)
+    assert "Decoded with what the network's branch sees in the image given" in told.notes[-1]
+    assert plain.notes == ()
