@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,10 +29,19 @@ _STEP = 1e-2  # of a central difference, where a decoder has no forward derivati
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coding:
-    """An autoencoder with what must be known to feed it. network: of the autoencoder itself, not of its units."""
+    """An autoencoder with what must be known to feed it. network: of the autoencoder itself, not of its units.
+
+    image: [1 C H W], for a decoder that is told more of an image than its latent vector: a module with a method
+    decode_beside(z, x), which Mgrad2VAE's branch calls for; its reconstructions are decoded so. None: by z alone.
+    """
 
     network: Network
     coder: Coder
+    image: Tensor | None = None
+
+    def beside(self, x: Tensor) -> "Coding":
+        """The same with the decoder told of one image [1 C H W], where it can be told anything."""
+        return replace(self, image=x) if hasattr(self.coder, "decode_beside") else self
 
     @classmethod
     def of(cls, source: NetworkSource, device: str | torch.device | None = None) -> "Coding":
@@ -179,6 +188,9 @@ class Coding:
         return cast("Tensor", found)
 
     def _picture(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        if self.image is not None:
+            told: Any = self.coder
+            return self.coder.picture(told.decode_beside(z, self._own(self.image))).float()
         return self.coder.picture(self.coder.decode(z, condition)).float()
 
     def _own(self, values: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Pictures between two images, drawn from the prior, and of images with other attributes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from seglens.core.errors import ParameterError
 from seglens.core.images import Source
 from seglens.run.latent.coding import Coding, Condition, table_for
 from seglens.run.latent.decodings import Decodings, words_of
-from seglens.run.latent.seen import Seen, at_least, numbers, value
+from seglens.run.latent.seen import Seen, at_least, numbers, told_of, value
 from seglens.run.questions import NetworkSource
 
 
@@ -38,6 +39,8 @@ def interpolate(
         raise ParameterError(f"path = {path!r}: 'linear' or 'spherical'.")
     t = np.linspace(0, 1, at_least(steps, 2))
     seen = Seen.of(network, a, condition, device)
+    # No image between the two could be shown to a branch, so that both ends do without as well.
+    seen = replace(seen, coding=replace(seen.coding, image=None))
     other = Seen.of(seen.coding.network, b, condition if to is None else to, device)
     z = between(seen.mu[0].numpy(), other.mu[0].numpy(), t, path)[None]
     given = None
@@ -101,7 +104,10 @@ def sample(
         classes=None if coding.is_image else table_for(coding, decoded.shape[1]),
         conditions=None if given is None else _padded(given, blank).reshape(*shape, -1),
         condition_names=coding.coder.conditions,
-        notes=() if given is None else (_condition_words(coding, given[0]),) if _same(given) else (),
+        notes=(
+            *((_condition_words(coding, given[0]),) if given is not None and _same(given) else ()),
+            *told_of(coding),
+        ),
         provenance={"network source": coding.network.source, "seed": str(seed), "temperature": f"{temperature:g}"},
     )
 

@@ -36,7 +36,7 @@ class Seen:
         case = make_case(coding.network, image)
         given = coding.condition(condition, 1)
         mu, logvar = coding.encode(case.x, given)
-        return cls(coding, case, mu, logvar, given)
+        return cls(coding.beside(case.x), case, mu, logvar, given)
 
     def decode(self, z: NDArray[np.float32], condition: Tensor | None = None) -> Tensor:
         """Pictures [R C K H W] of z [R C d]; condition [R·C c], by default the image's own."""
@@ -86,7 +86,7 @@ class Seen:
             logvar=self.logvar[0].numpy(),
             conditions=None if given is None else _spread(given, shape),
             condition_names=coding.coder.conditions,
-            notes=(*self.case.notes, *notes),
+            notes=(*self.case.notes, *notes, *told_of(coding)),
             provenance=provenance(network, self.case),
             **more,
         )
@@ -98,6 +98,15 @@ class Seen:
             return self.case.picture.display
         shown = np.rint(pixels[0].clamp(0, 1).cpu().numpy() * 255).astype(np.uint8)
         return shown[0] if len(shown) != 3 else np.moveaxis(shown, 0, -1)
+
+
+def told_of(coding: Coding) -> tuple[str, ...]:
+    """What the decoder was told besides latent vectors, in words; nothing of one that takes nothing else."""
+    if coding.image is not None:
+        return ("Decoded with what the network's branch sees in the image given, the same at all steps.",)
+    if hasattr(coding.coder, "decode_beside"):
+        return ("Decoded from latent vectors alone: nothing comes from the network's branch.",)
+    return ()
 
 
 def _spread(given: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
