@@ -8,14 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seglens.core.errors import ParameterError
+from seglens.core.errors import ParameterError, ZeroMapWarning
 from seglens.core.explanation import Explanation
 from seglens.core.images import Source
 from seglens.core.method import Method
 from seglens.core.targets import Channel, Target
 from seglens.run.explain import explain
-from seglens.run.latent.attention import named_unit, units_of
+from seglens.run.latent.attention import named_unit, units_of, warn_of_zeros
 from seglens.run.latent.coding import Coding, Condition
+from seglens.run.latent.step_attention import quiet_about
 from seglens.run.questions import NetworkSource, at_layer, make_case, method_of, open_network, read_many
 
 
@@ -117,11 +118,14 @@ def anomaly_attention(
     signs = np.where(deviation < 0, -1.0, 1.0) if directed else np.ones(len(deviation))
     asked = [Target(Channel(((i, float(s)),))) for i, s in enumerate(signs)]
     chosen = method_of(method)
-    found = explain(net, image, chosen if layer is None else at_layer(chosen, layer), asked)
+    # A unit whose map is zero is no fault where the others' are not.
+    with quiet_about(ZeroMapWarning):
+        found = explain(net, image, chosen if layer is None else at_layer(chosen, layer), asked)
     maps = [found] if isinstance(found, Explanation) else list(found)
     weights = np.abs(deviation)
     shares = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
     total = sum(share * e.map.astype(np.float64) for share, e in zip(shares, maps, strict=True))
+    warn_of_zeros(np.asarray(total), "the weighed maps of all units", maps[0].layer)
     score = float(np.sqrt((deviation**2).mean()))
     explanation = replace(
         maps[0],

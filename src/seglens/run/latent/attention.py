@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seglens.core.errors import DeadUnitWarning, NetworkError, ParameterError
+from seglens.core.errors import DeadUnitWarning, NetworkError, ParameterError, ZeroMapWarning
 from seglens.core.explanation import Explanation, Explanations
 from seglens.core.images import Source
 from seglens.core.method import Method
@@ -21,6 +22,7 @@ from seglens.metrics.latent import kl_divergence
 from seglens.networks.layers import Layer, layers_of
 from seglens.run.explain import as_explanations, explain
 from seglens.run.latent.coding import Coding, Condition
+from seglens.run.latent.step_attention import quiet_about
 from seglens.run.questions import (
     NetworkSource,
     at_layer,
@@ -75,20 +77,35 @@ def latent_attention(
     layers = [layer] if layer is None or isinstance(layer, str) else list(layer)
     if not layers:
         raise ParameterError("no layer given: leave it out for the end of the encoder.")
-    if len(layers) > 1 and isinstance(chosen, GradCAM) and not cost:
-        by_layer = _cams(net, image, asked, [str(a) for a in layers], chosen)
-    else:
-        by_layer = [_explained(net, image, asked, chosen, a, cost) for a in layers]
+    # A unit whose map is zero is no fault where it is one of many.
+    with quiet_about(ZeroMapWarning) if average else nullcontext():
+        if len(layers) > 1 and isinstance(chosen, GradCAM) and not cost:
+            by_layer = _cams(net, image, asked, [str(a) for a in layers], chosen)
+        else:
+            by_layer = [_explained(net, image, asked, chosen, a, cost) for a in layers]
     found = [over_scales(scales, normalize) for scales in zip(*by_layer, strict=True)]
     found = [named(e, t) for e, t in zip(found, asked, strict=True)]
     posterior = Posterior.of(net, image)
-    if posterior is None:
-        return Explanations([averaged(found, normalize)] if average else found)
-    posterior.warn([i for t in asked if len(t.terms.terms) == 1 for i, _ in t.terms.terms])
     if average:
-        every = [i for t in asked for i, _ in t.terms.terms]
-        return Explanations([averaged(found, normalize).with_notes(posterior.notes(every))])
-    return Explanations([posterior.beside(e, t) for e, t in zip(found, asked, strict=True)])
+        mean = averaged(found, normalize)
+        warn_of_zeros(mean.map, mean.target, mean.layer)
+        found = [mean if posterior is None else mean.with_notes(posterior.notes(_units(asked)))]
+    elif posterior is not None:
+        found = [posterior.beside(e, t) for e, t in zip(found, asked, strict=True)]
+    if posterior is not None:
+        posterior.warn(_units([t for t in asked if len(t.terms.terms) == 1]))
+    return Explanations(found)
+
+
+def warn_of_zeros(values: NDArray[Any], what: str, layer: str | None) -> None:
+    """Say so where a map made of several is zero everywhere."""
+    if not values.any():
+        where = "" if layer is None else f" at {layer}"
+        warnings.warn(ZeroMapWarning(f"zero everywhere{where}, so the map says nothing: {what}."), stacklevel=3)
+
+
+def _units(targets: Sequence[Target]) -> list[int | str]:
+    return [i for t in targets for i, _ in t.terms.terms]
 
 
 def units_of(network: Network, of: LatentOf = "mu", seed: int = 0, condition: Condition = None) -> Network:
