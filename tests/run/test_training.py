@@ -145,9 +145,12 @@ def test_the_card_says_what_why_and_for_what_not(folders):
 
 
 def test_the_card_of_a_user_s_own_data_claims_no_licence(tmp_path: Path):
-    run("segmenter", tmp_path / "own", splits(built_in=False), epochs=1)
+    asked = changes("segmenter", epochs=1)
+    where = "shapes:/home/me/shapes"
+    train("segmenter", where, tmp_path / "own", changes=asked, splits=splits(built_in=False), where=CPU)
     text = (tmp_path / "own" / "card.md").read_text()
     assert "built-in" not in text
+    assert "/home/me" not in text
     assert "Not stated" in text
     assert "read from a folder of whoever trained it" in text
 

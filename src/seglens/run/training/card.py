@@ -34,7 +34,8 @@ _FIGURES: Mapping[str, str] = {
 
 def card(trained: Trained, built: Built, recipe: Recipe, facts: Facts, counts: tuple[int, int, int]) -> str:
     """The card in Markdown. counts: pictures of training, validation and test."""
-    data = recipe.data.name.partition(":")[0]
+    data, _, folder = recipe.data.name.partition(":")
+    where = f"{data}:FOLDER" if folder else data  # whose disk it was is nobody's business
     lines = [
         f"# {recipe.architecture} on {data}",
         "",
@@ -55,7 +56,7 @@ def card(trained: Trained, built: Built, recipe: Recipe, facts: Facts, counts: t
         f"- The weights are those of step {trained.best_step:,}, which were the best on the validation pictures.",
         f"- {trained.seconds:,.0f} seconds on {trained.provenance['device']}.",
         "- Every setting: recipe.toml beside this card. Again: seglens train "
-        f"{recipe.kind} {recipe.data.name} --recipe recipe.toml --out FOLDER",
+        f"{recipe.kind} {where} --recipe recipe.toml --out OUT",
         "",
         f"## On {counts[2]:,} pictures that it has not seen",
         "| figure | value |",
