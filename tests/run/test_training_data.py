@@ -125,6 +125,11 @@ def test_data_that_a_kind_cannot_learn(kind, own, said):
         facts_of(own, recipe(kind))
 
 
+def test_a_loss_of_masks_is_none_of_pictures():
+    with pytest.raises(ParameterError, match=r"(?s)'jaccard' does not compare what a vae makes: pictures.*bce, mse"):
+        facts_of(splits(), recipe("vae", **{"loss.reconstruction": "bce+jaccard"}))
+
+
 def test_an_attribute_that_is_not_there_has_its_nearest():
     with pytest.raises(ParameterError, match=r"(?s)no attribute 'disk'.*'disc'"):
         facts_of(splits(), recipe("cvae", **{"data.conditions": ["disk"]}))

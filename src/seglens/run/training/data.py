@@ -14,6 +14,7 @@ from seglens.core.errors import ParameterError, suggest
 from seglens.core.progress import tell
 from seglens.datasets.samples import Sample, SampleSet, Split, open_dataset
 from seglens.generative.losses import IGNORE as IGNORED
+from seglens.generative.objective import IMAGE_LOSSES, MASK_LOSSES
 from seglens.run.training.recipe import MASKED, DataRecipe, Recipe
 from seglens.run.training.seeds import generator
 
@@ -72,7 +73,8 @@ def open_splits(recipe: DataRecipe) -> Splits:
 def facts_of(splits: Splits, recipe: Recipe) -> Facts:
     """What the set tells, checked against what the kind of network needs.
 
-    Raises ParameterError: no pictures, fewer than a batch; masks or attributes that are needed and not there.
+    Raises ParameterError: no pictures, fewer than a batch; masks or attributes that are needed and not there; a loss
+    that compares something else.
     """
     for name in ("train", "validation", "test"):
         if not len(getattr(splits, name)):
@@ -82,6 +84,13 @@ def facts_of(splits: Splits, recipe: Recipe) -> Facts:
             f"{recipe.data.name} has {len(splits.train)} training pictures, fewer than the {recipe.batch} of a batch.\n"
             "  Take more (data.train), or a smaller batch."
         )
+    fitting = MASK_LOSSES if recipe.kind in MASKED else IMAGE_LOSSES
+    for name in recipe.loss.reconstruction.split("+"):
+        if name not in fitting:
+            raise ParameterError(
+                f"loss.reconstruction = {name!r} does not compare what a {recipe.kind} makes: "
+                f"{'masks' if recipe.kind in MASKED else 'pictures'}.\n  Those that do: {', '.join(fitting)}."
+            )
     own, first = splits.train, splits.train[0]
     if recipe.kind in MASKED and (first.labels is None or own.classes is None):
         raise ParameterError(
