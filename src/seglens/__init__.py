@@ -35,6 +35,8 @@ from seglens.core.regions import (
 )
 from seglens.core.targets import Channel, Target, Targets, channel
 from seglens.core.view import Region
+from seglens.datasets.samples import open_dataset
+from seglens.generative.coder import latent_of
 from seglens.methods import (
     GSSM,
     RISE,
@@ -55,6 +57,7 @@ from seglens.methods import (
     Occlusion,
     Saliency,
     ScoreMap,
+    SecondOrder,
     SimilarityMap,
     SmoothGrad,
 )
@@ -72,6 +75,17 @@ from seglens.run.explain import Failure, explain, explain_each
 from seglens.run.found import Found, find_classes
 from seglens.run.graph import network_graph
 from seglens.run.large import explain_large, segment_large
+from seglens.run.latent.anomaly import anomaly_attention, normal_units
+from seglens.run.latent.attention import latent_attention
+from seglens.run.latent.explore import grid as latent_grid
+from seglens.run.latent.explore import traverse
+from seglens.run.latent.factors import latent_factors
+from seglens.run.latent.generate import edit, interpolate
+from seglens.run.latent.generate import sample as sample_latent
+from seglens.run.latent.over_training import attention_over_training
+from seglens.run.latent.second_order import second_order_attention
+from seglens.run.latent.statistics import latent_statistics
+from seglens.run.latent.sweep import latent_sweep
 from seglens.run.layers import explain_layers, layer_tree
 from seglens.run.mistakes import find_errors
 from seglens.run.object_parts import ObjectParts, Part
@@ -81,6 +95,7 @@ from seglens.run.places import Places, compare_places
 from seglens.run.segment import Segmentation, segment
 from seglens.run.sensitivity import sensitivity, sensitivity_each
 from seglens.run.sensitivity_table import Sensitivity
+from seglens.run.training import Recipe, Trained, train
 from seglens.run.verification import Verification
 from seglens.run.verify import verify
 
@@ -129,9 +144,11 @@ __all__ = [
     "Part",
     "Picture",
     "Places",
+    "Recipe",
     "Region",
     "Saliency",
     "ScoreMap",
+    "SecondOrder",
     "SeglensError",
     "SeglensWarning",
     "Segmentation",
@@ -141,9 +158,12 @@ __all__ = [
     "Tallies",
     "Target",
     "Targets",
+    "Trained",
     "Verification",
     "__version__",
     "activations",
+    "anomaly_attention",
+    "attention_over_training",
     "border",
     "box",
     "capture",
@@ -155,6 +175,7 @@ __all__ = [
     "confused",
     "context_statistics",
     "describe",
+    "edit",
     "errors",
     "evaluate",
     "everything",
@@ -167,12 +188,21 @@ __all__ = [
     "find_classes",
     "find_errors",
     "instance",
+    "interpolate",
+    "latent_attention",
+    "latent_factors",
+    "latent_grid",
+    "latent_of",
+    "latent_statistics",
+    "latent_sweep",
     "layer_tree",
     "load",
     "mask",
     "measured",
     "network_graph",
+    "normal_units",
     "open",
+    "open_dataset",
     "outside",
     "parse_region",
     "pixel",
@@ -181,13 +211,17 @@ __all__ = [
     "read_image",
     "read_labels",
     "read_mask",
+    "sample_latent",
     "save",
     "seams_of",
+    "second_order_attention",
     "segment",
     "segment_large",
     "sensitivity",
     "sensitivity_each",
     "tiled",
+    "train",
+    "traverse",
     "truth",
     "verify",
     "watching",

@@ -22,7 +22,7 @@ from seglens.core.errors import (
     UnsafeFileError,
 )
 from seglens.core.network import Network
-from seglens.networks import BUILTIN, LOADERS, Loaded, Request, builtin, from_module, load
+from seglens.networks import BUILTIN, LOADERS, Loaded, Request, builtin, builtin_coders, from_module, load
 from seglens.networks.scripted import load_scripted
 
 PLAIN = Convention()
@@ -129,10 +129,10 @@ class TestFiles:
     def test_built_in(self, name: str):
         network = load(name)
         assert (network.name, network.source) == (name, name)
-        assert network.classes is not None
+        assert (network.classes is None) == (network.link == "none")
 
     def test_built_in_names_agree(self):
-        assert tuple(builtin.BUILTIN) == BUILTIN
+        assert (*builtin.BUILTIN, *builtin_coders.CODERS) == BUILTIN
 
 
 class TestScripted:

@@ -26,9 +26,10 @@ Data = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(metavar="N", min=1, help="Networks of each row.", rich_help_panel=HOW)]
 Steps = Annotated[int | None, typer.Option(metavar="N", min=1, help="Of each training.", rich_help_panel=HOW)]
+Pictures = Annotated[int | None, typer.Option(metavar="N", min=16, help="Shown in training.", rich_help_panel=HOW)]
 Quick = Annotated[bool, typer.Option("--quick", metavar="", help="A few steps of small networks: does it all run?")]
 
-_QUICK = {"data.train": 48, "data.validation": 16, "data.test": 24, "steps": 12, "batch": 8}
+_QUICK = {"data.train": 16, "data.validation": 8, "data.test": 8, "steps": 4, "batch": 8}
 
 
 def mgrad2vae(
@@ -42,9 +43,7 @@ def mgrad2vae(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Of the pictures, such as 64x128.", rich_help_panel=HOW)
     ] = None,
-    pictures: Annotated[
-        int | None, typer.Option(metavar="N", min=16, help="Shown in training.", rich_help_panel=HOW)
-    ] = None,
+    pictures: Pictures = None,
     seeds: Seeds = 5,
     steps: Steps = None,
     device: Device = None,
@@ -75,6 +74,11 @@ def seg_vae(
     out: Out = Path("seg-vae"),
     quick: Quick = False,
     data: Data = "faces",
+    side: Annotated[
+        list[int] | None,
+        typer.Option(metavar="PX", help="This picture size only; again for more.", rich_help_panel=WHAT),
+    ] = None,
+    pictures: Pictures = None,
     seeds: Seeds = 3,
     steps: Steps = None,
     device: Device = None,
@@ -87,10 +91,10 @@ def seg_vae(
     with show.reported():
         from seglens.run.tables import segmentation_vae as table
 
-        changes: dict[str, Any] = {"steps": steps}
+        changes: dict[str, Any] = {"data.train": pictures, "steps": steps}
         if quick:
             changes = {**_QUICK, **_given(changes)}
-        plan = table.plan_for(data, seeds=1 if quick else seeds, quick=quick, changes=_given(changes))
+        plan = table.plan_for(data, seeds=1 if quick else seeds, sides=side or (), quick=quick, changes=_given(changes))
         with resumable(out, json) as listener:
             found = table.segmentation_vae_table(plan, out, device=device, listener=listener)
         _report(found, out, json, [])

@@ -153,7 +153,7 @@ class _Decoder(nn.Module):
         if self.blend is not None:
             initialise(self.blend, None)
         self.output = nn.Conv2d(c.widths[0], len(c.classes), 1)
-        initialise(self.output, None, 0.3)  # what it receives is a sum of up to four terms
+        initialise(self.output, None)
 
     def forward(self, z: Tensor, features: Tensor | None = None, attention: Tensor | None = None) -> Tensor:
         """Class logits; `features` and `attention` (logits) are the branch's."""

@@ -21,7 +21,12 @@ from seglens.networks.files import Kind, kind_of, kind_of_folder
 from seglens.networks.loaded import ADAPTERS, LOADERS, ZOOS, Constructor, Loaded, Request, zoo_name
 from seglens.networks.module import first_channels, from_module
 
-BUILTIN = ("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier", "streets-vgg")
+_CODERS = ("faces-vae", "faces-cvae", "faces-seg-vae", "sprites-vae", "streets-mgrad2vae")
+
+BUILTIN = (
+    *("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier", "streets-vgg"),
+    *_CODERS,
+)
 """Names of the networks that ship."""
 
 _LOADER_OF: dict[Kind, str] = {
@@ -107,10 +112,11 @@ def _changed(network: Network, given: dict[str, Any]) -> Network:
 
 
 def _builtin(name: str, given: dict[str, Any]) -> Network:
-    shipped = import_module("seglens.networks.builtin")
+    shipped = import_module(f"seglens.networks.builtin{'_coders' if name in _CODERS else ''}")
     module: nn.Module = shipped.build(name)
     path = Path(__file__).parent / "weights" / f"{name}.toml"
-    return _assembled(Loaded(module), read_description(path), {"name": name, "source": name, **given})
+    told = {"name": name, "source": name, **given}
+    return as_units(_assembled(settled(Loaded(module)), read_description(path), told), given)
 
 
 def _adapted(source: object) -> Loaded | None:
