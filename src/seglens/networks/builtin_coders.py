@@ -1,4 +1,4 @@
-"""The autoencoders that ship with the package, trained on `datasets.faces`, `datasets.sprites` and `datasets.streets`.
+"""The autoencoders that ship with the package, trained on `datasets.faces` and `datasets.streets`.
 
 Each is what `seglens train` wrote: weights (in half precision, to be small), a description that names its class and the
 arguments, and a card that says how it was trained; they lie beside each other in `weights/`.
@@ -16,7 +16,7 @@ from seglens.networks.loaded import Request
 
 WEIGHTS = Path(__file__).parent / "weights"
 
-CODERS = ("faces-vae", "faces-cvae", "faces-seg-vae", "sprites-vae", "streets-mgrad2vae")
+CODERS = ("faces-vae", "faces-cvae", "faces-seg-vae", "streets-mgrad2vae")
 """Names of the autoencoders that ship."""
 
 

@@ -21,7 +21,7 @@ from seglens.networks.files import Kind, kind_of, kind_of_folder
 from seglens.networks.loaded import ADAPTERS, LOADERS, ZOOS, Constructor, Loaded, Request, zoo_name
 from seglens.networks.module import first_channels, from_module
 
-_CODERS = ("faces-vae", "faces-cvae", "faces-seg-vae", "sprites-vae", "streets-mgrad2vae")
+_CODERS = ("faces-vae", "faces-cvae", "faces-seg-vae", "streets-mgrad2vae")
 
 BUILTIN = (
     *("streets-unet", "streets-deeplab", "streets-unet-biased", "streets-classifier", "streets-vgg"),

@@ -17,7 +17,7 @@ from seglens.networks import load
 from seglens.run.bench.clock import Listener
 from seglens.run.tables.jobs import Job, run_jobs
 from seglens.run.tables.masks import flat, mask_scores
-from seglens.run.tables.table import Table
+from seglens.run.tables.table import Lead, Table
 from seglens.run.training.presets import preset
 from seglens.run.training.recipe import Recipe
 
@@ -116,19 +116,24 @@ def mgrad2vae_table(plan: Plan, out: Path, *, device: str | None = None, listene
 
 
 def notes(table: Table) -> list[str]:
-    """In words: how far the masks and maps of Mgrad2VAE are ahead of the other rows, in AUC-ROC, seed by seed."""
+    """In words: how far masks and maps of Mgrad2VAE are ahead or behind those of other rows, in AUC-ROC."""
     mine = "mgrad2vae"
     found: list[str] = []
     for row in table.rows if mine in table.rows else ():
         if row == mine:
             continue
-        found.append(f"masks ahead of {row} by {table.lead(mine, row, 'masks.auc_roc').text()}")
+        found.append(_said("masks", f"those of {row}", table.lead(mine, row, "masks.auc_roc")))
         if table.spread(row, "attention.auc_roc").n:
-            found.append(f"attention ahead of {row}'s by {table.lead(mine, row, 'attention.auc_roc').text()}")
+            found.append(_said("attention", f"that of {row}", table.lead(mine, row, "attention.auc_roc")))
         else:
             lead = table.lead(mine, row, "attention.auc_roc", "masks.auc_roc")
-            found.append(f"attention ahead of {row}'s masks by {lead.text()}")
+            found.append(_said("attention", f"the masks of {row}", lead))
     return found
+
+
+def _said(what: str, other: str, lead: Lead) -> str:
+    word = "ahead of" if lead.mean >= 0 else "behind"
+    return f"{what}: {word} {other}, {lead.text()}"
 
 
 def _changed(recipe: Recipe, row: str) -> Recipe:
