@@ -19,13 +19,19 @@ import seglens as sl
 
 WEIGHTS = Path(__file__).parents[1] / "src" / "seglens" / "networks" / "weights"
 
-_FACES: dict[str, Any] = {"data.train": 3000, "loss.warmup": 300, "model.widths": [8, 16, 32, 64], "epochs": 20}
+# SiLU and average pooling: at the same steps the error is half of that with rectifiers and maxima.
+_SMOOTH: dict[str, Any] = {"model.activation": "silu", "model.pooling": "average", "model.widths": [12, 24, 48, 64]}
+_FACES: dict[str, Any] = {**_SMOOTH, "data.train": 3000, "loss.warmup": 300, "optimiser.rate": 0.004}
 
 RECIPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # The divergence weighs less than one: at one, most of what a face is told by is cheaper to leave out.
-    "faces-vae": ("vae", "faces", {**_FACES, "model.latent": 32, "loss.beta": 0.2, "optimiser.rate": 0.003}),
-    "faces-cvae": ("cvae", "faces", {**_FACES, "model.latent": 16, "loss.beta": 0.5, "optimiser.rate": 0.003}),
-    "faces-seg-vae": ("seg-vae", "faces", {"data.train": 3000, "model.width": 12, "loss.beta": 0.2, "epochs": 8}),
+    "faces-vae": ("vae", "faces", {**_FACES, "model.latent": 32, "loss.beta": 0.2, "epochs": 20}),
+    "faces-cvae": ("cvae", "faces", {**_FACES, "model.latent": 16, "loss.beta": 0.5, "epochs": 18}),
+    "faces-seg-vae": (
+        "seg-vae",
+        "faces",
+        {"data.train": 3000, "model.width": 12, "model.activation": "silu", "loss.beta": 0.2, "epochs": 6},
+    ),
     "streets-mgrad2vae": ("mgrad2vae", "streets", {}),
 }
 
