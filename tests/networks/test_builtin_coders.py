@@ -61,21 +61,23 @@ def test_faces_are_reconstructed_better_than_by_their_mean_and_better_than_anoth
 
 
 EDITS = {
-    "smiling": "smile",
     "wearing_hat": "hat",
     "eyeglasses": "glasses",
     "dark_skin": "skin",
     "facing_right": "yaw",
     "bright_background": "background",
+    "long_hair": "hair_length",
+    "blond_hair": "hair_tone",
 }
+"""Attributes that cover more than a few of the 64 × 64 pixels, and the factors that they are read off."""
 
 
 def test_editing_an_attribute_changes_its_factor_and_leaves_the_others():
-    """On the decoded pictures of 24 unseen faces, by a read-out that was made on faces and not on this network."""
-    network, faces = sl.load("faces-cvae"), Faces(24, (64, 64), seed=UNSEEN)
+    """On the decoded pictures of 16 unseen faces, by a read-out that was made on faces and not on this network."""
+    network, faces = sl.load("faces-cvae"), Faces(16, (64, 64), seed=UNSEEN)
     low: dict[str, list] = {name: [] for name in EDITS}
     high: dict[str, list] = {name: [] for name in EDITS}
-    for i in range(24):
+    for i in range(16):
         face = faces[i]
         own = dict(zip(faces.attributes, map(float, face.attributes), strict=True))
         found = sl.edit(network, face.image, {name: [0, 1] for name in EDITS}, condition=own)
@@ -83,13 +85,14 @@ def test_editing_an_attribute_changes_its_factor_and_leaves_the_others():
             low[name].append(found.pictures[row, 1].transpose(1, 2, 0))
             high[name].append(found.pictures[row, 2].transpose(1, 2, 0))
     names = list(MEASURED)
-    spread = np.std(measure_faces(np.stack([Faces(200, seed=1)[i].image for i in range(200)])), 0)
+    usual = Faces(200, seed=1)
+    spread = np.std(measure_faces(np.stack([usual[i].image for i in range(200)])), 0)
     for name, factor in EDITS.items():
         change = (measure_faces(np.stack(high[name])) - measure_faces(np.stack(low[name]))) / spread
         own = change[:, names.index(factor)]
         others = [change[:, names.index(other)] for other in EDITS.values() if other != factor]
         assert (own > 0).mean() >= 0.9, (name, own)
-        assert np.median(own) > 3 * max(abs(np.median(o)) for o in others), (name, np.median(own), others)
+        assert np.median(own) > 2 * max(abs(np.median(o)) for o in others), (name, np.median(own), others)
 
 
 def test_parts_of_a_face_pass_a_bottleneck_of_few_numbers():
