@@ -325,3 +325,17 @@ def test_the_controls_have_the_same_weights_to_train():
     branch = sum(p.numel() for p in net.branch.parameters()) + sum(p.numel() for p in net.decoder.blend.parameters())
     assert counts["none"] == counts["hvp_ones"] - branch
     assert set(ablated.state_dict()) < set(net.state_dict())
+
+
+@pytest.mark.parametrize("attention", ["hvp_ones", "none"])
+def test_latent_vectors_beside_an_image_are_decoded_with_what_its_branch_makes(attention: str) -> None:
+    torch.manual_seed(3)
+    model = Mgrad2VAE(size=(16, 24), latent=4, widths=(4, 6), dense=8, branch=4, attention=attention).eval()
+    x, others = torch.rand(1, 3, 16, 24), torch.randn(3, 4)
+    with torch.no_grad():
+        mu, _ = model.encode(x)
+        beside = model.decode_beside(torch.cat([mu, others]), x)
+        torch.testing.assert_close(beside[:1], model(x))
+        # The branch adds the same before the last layers, whatever z is; without a branch nothing is added.
+        alone = model.decode(torch.cat([mu, others]))
+    assert bool(torch.equal(beside, alone)) == (attention == "none")

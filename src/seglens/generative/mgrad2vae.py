@@ -233,6 +233,15 @@ class Mgrad2VAE(nn.Module):
         no_condition("Mgrad2VAE", condition)
         return self.decoder(z)
 
+    def decode_beside(self, z: Tensor, x: Tensor) -> Tensor:
+        """Class logits [N K H W] of latent vectors [N d], with what the branch makes of one image x [1 C H W]."""
+        check_latent("Mgrad2VAE", z, self.latent)
+        if self.branch is None:
+            return self.decode(z)
+        _, _, tensors = self._encoded(x, None, None)
+        features, attention, _ = self.branch(tensors)
+        return self.decoder(z, *(t.expand(len(z), -1, -1, -1) for t in (features, attention)))
+
     def picture(self, raw: Tensor) -> Tensor:
         """Class probabilities."""
         return raw.softmax(1)
