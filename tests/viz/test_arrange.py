@@ -128,3 +128,9 @@ def test_nothing_is_lost_and_nothing_is_shown_twice(case):
     assert sorted(shown) == list(range(len(case)))
     assert len(plan.headings) == len(plan.rows)
     assert plan.title
+
+
+def test_latent_units_are_not_said_to_be_logits(make):
+    units = [make(target=f"unit {i}", unit="unit of the output", label=None) for i in range(2)]
+    assert "scores are of" not in arrange(units).subtitle
+    assert "scores are of logits" in arrange([make(), make(target="road")]).subtitle

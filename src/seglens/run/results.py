@@ -98,7 +98,9 @@ class ResultFolder:
         return written
 
     def _base(self, image: Path, explanations: Sequence[Explanation], suffixes: Sequence[str]) -> str:
-        question = [_joined([e.channel for e in explanations if e.channel], "classes")]
+        # A latent unit has no label: it is no class.
+        many = "classes" if any(e.label is not None for e in explanations) else "units"
+        question = [_joined([e.channel for e in explanations if e.channel], many)]
         question += [f"in-{slug(self._region)}"] if self._region else []
         question.append(_joined([e.method for e in explanations], "methods"))
         question += [_joined([e.layer for e in explanations if e.layer], "layers")] if self._layers else []

@@ -112,7 +112,8 @@ def _titles(explanations: Sequence[Explanation], told: dict[str, list[str]], dif
         kept = [d for d in kept if d != "target"]
     title = " · ".join(told[d][0] for d in kept)
     first = explanations[0]
-    of = {e.of for e in explanations if words.asks(e)}
+    # Latent units are read as they are: of logits would say that they were classes.
+    of = {e.of for e in explanations if words.asks(e) and not e.unit.startswith("unit of the output")}
     facts = [f"{len(explanations)} explanations"] if len(explanations) > 1 else []
     facts += [first.network] if "network" not in differ else []
     facts += [f"scores are of {of.pop()}"] if len(of) == 1 else []
