@@ -124,6 +124,7 @@ def tasks(case: Case) -> list[Task]:
         Task("ssm", ours(sl.SSM(), one)),
         Task("gssm", ours(sl.GSSM(), one)),
         Task("similarity-map", ours(sl.SimilarityMap(), one)),
+        Task("second-order", ours(sl.SecondOrder(case.layer), one)),
         Task("xrai", ours(sl.XRAI(nodes=NODES // 2), one)),
         Task(
             "occlusion",

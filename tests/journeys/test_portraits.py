@@ -106,7 +106,9 @@ def test_every_method_over_every_kind_of_region(network, picture, outline, name)
 
 
 def test_methods_are_all_asked():
-    assert {name for name in sl.METHODS if takes_target(sl.METHODS[name]())} == set(METHODS)
+    """But second-order: these networks are piecewise linear, and their second derivatives zero."""
+    asking = {name for name in sl.METHODS if takes_target(sl.METHODS[name]())}
+    assert asking - {"second-order"} == set(METHODS)
 
 
 def test_integrated_gradients_are_complete(network, picture):

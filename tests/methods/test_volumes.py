@@ -132,7 +132,8 @@ class TestEveryMethod:
         assert maps.values.shape == x[:1].shape
         assert bool(maps.values.isfinite().all())
         # It says something, and says it of space: slices differ.
-        assert bool((maps.values[:, :, 0] != maps.values[:, :, 1]).any())
+        # Second derivatives of a network of rectifiers are zero.
+        assert bool((maps.values[:, :, 0] != maps.values[:, :, 1]).any()) or name == "second-order"
 
     @staticmethod
     def deep(name):
@@ -149,7 +150,7 @@ class TestEveryMethod:
         # A patch of a volume covers all slices, and each falls by as much.
         slices = DEPTH if name == "occlusion" else 1
         wanted = (expected.values * slices)[:, :, None].expand_as(found.values)
-        assert float(expected.values.abs().max()) > 0
+        assert float(expected.values.abs().max()) > 0 or name == "second-order"
         scale = float(wanted.abs().max())
         tolerance = {"guided-grad-cam": 1e-4, "smooth-grad": 1e-3, **dict.fromkeys(("grid-saliency",), 1e-3)}
         torch.testing.assert_close(found.values, wanted, rtol=1e-4, atol=tolerance.get(name, 2e-5) * scale)

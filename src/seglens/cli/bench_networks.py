@@ -119,10 +119,12 @@ def _report(found: "Table", out: Path, json: bool, notes: list[str]) -> None:
         show.dump({**found.to_dict(), "notes": notes, "files": [str(p) for p in files]})
         return
     show.say(found.title, "bold")
-    show.say(f"  {found.about}.")
-    # Two columns of scores at a time: names of rows are long, and a terminal has 80 columns.
-    for start in range(0, len(found.columns), 3):
-        some = found.columns[start : start + 3]
+    data, steps = found.about.rsplit("; ", 1)
+    show.say(f"  {data};\n  {steps}.")
+    # A few columns of scores at a time: names of rows are long, and a terminal has 80 columns.
+    few = 3 if max(map(len, found.rows)) <= 16 else 2
+    for start in range(0, len(found.columns), few):
+        some = found.columns[start : start + few]
         drawn = show.table(("", {"no_wrap": True}), *((c, show.RIGHT) for c in some), ("n", show.RIGHT))
         drawn.padding = (0, 1, 0, 0)
         for row in found.rows:
