@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from seglens.core.errors import UndefinedWarning
+from seglens.core.method import Method
 from seglens.core.targets import Target
 from seglens.datasets.samples import Split
 from seglens.metrics.latent import (
@@ -135,9 +136,10 @@ def _sensitivity(coding: Coding, gathered: Gathered, mu: Tensor) -> NDArray[np.f
     return torch.stack(found).numpy()
 
 
-def _maps(coding: Coding, attention: AtStep, gathered: Gathered, most: int) -> tuple[NDArray[np.float32], str | None]:
+def _maps(
+    coding: Coding, attention: str | Method, gathered: Gathered, most: int
+) -> tuple[NDArray[np.float32], str | None]:
     """Attention of all units on the first pictures, averaged to small cells: [N d h w]."""
-    assert attention is not None  # noqa: S101  (the caller looked)
     method = method_of(attention)
     x = gathered.x[:most]
     condition = None if gathered.condition is None else gathered.condition[:most]
