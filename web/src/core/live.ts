@@ -1,0 +1,49 @@
+/** The socket on which the server says what happens. It comes back by itself when the server does. */
+
+import type { Message } from "./api";
+
+export type LiveState = "connecting" | "open" | "lost";
+
+export interface Live {
+  close(): void;
+}
+
+/** Waits between two tries, in milliseconds: the last one repeats. */
+const WAITS = [250, 500, 1000, 2000, 4000];
+
+export function live(hear: (message: Message) => void, tell: (state: LiveState, again: boolean) => void): Live {
+  let socket: WebSocket | null = null;
+  let tries = 0;
+  let opened = false;
+  let closed = false;
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+
+  function connect(): void {
+    const address = new URL("api/live", location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.hash = "";
+    socket = new WebSocket(address);
+    socket.onopen = () => {
+      tries = 0;
+      // After an absence, what was missed is to be asked for.
+      tell("open", opened);
+      opened = true;
+    };
+    socket.onmessage = (event) => hear(JSON.parse(String(event.data)) as Message);
+    socket.onclose = () => {
+      if (closed) return;
+      tell("lost", opened);
+      waiting = setTimeout(connect, WAITS[Math.min(tries++, WAITS.length - 1)]);
+    };
+  }
+
+  tell("connecting", false);
+  connect();
+  return {
+    close() {
+      closed = true;
+      clearTimeout(waiting);
+      socket?.close();
+    },
+  };
+}

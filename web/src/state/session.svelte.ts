@@ -1,0 +1,107 @@
+/** What is open: the session that the server told of, the network and the image that every view is about. */
+
+import type { ImageInfo, ImageSet, Message, NetworkInfo, Session } from "../core/api";
+import { imagesOf, session as askSession } from "../core/client";
+import { live, type LiveState } from "../core/live";
+import { jobs } from "./jobs.svelte";
+import { notices } from "./notices.svelte";
+import { place } from "./place.svelte";
+
+class SessionState {
+  info = $state<Session | null>(null);
+  network = $state<NetworkInfo | null>(null);
+  /** Source of the network that is being opened; null while none is. */
+  opening = $state<string | null>(null);
+  sets = $state<ImageSet[]>([]);
+  set = $state<ImageSet | null>(null);
+  images = $state<ImageInfo[]>([]);
+  image = $state<ImageInfo | null>(null);
+  connection = $state<LiveState>("connecting");
+
+  /** Asks the server what there is, and opens what the address names, or else what the command line named. */
+  async start(): Promise<void> {
+    place.read();
+    this.info = await askSession();
+    this.sets = this.info.sets;
+    for (const job of this.info.jobs) jobs.hear(job);
+    live((message) => this.#hear(message), (state, again) => this.#connected(state, again));
+    const { n, s, i } = place.fields;
+    const network = n || this.info.start.network || this.info.builtin[0]?.name;
+    await Promise.all([
+      network ? this.openNetwork(network) : Promise.resolve(),
+      this.openSet(s || this.sets.find((t) => t.size > 0)?.id || "", i || this.info.start.image || ""),
+    ]);
+  }
+
+  /** Opens a network by name or file. What fails is said, and the network before stays. */
+  async openNetwork(source: string): Promise<boolean> {
+    this.opening = source;
+    try {
+      const found = await jobs.run("open", { source });
+      if (this.opening !== source) return false;
+      this.network = found.meta;
+      place.note({ n: source });
+      return true;
+    } catch (failed) {
+      notices.fail(failed);
+      return false;
+    } finally {
+      if (this.opening === source) this.opening = null;
+    }
+  }
+
+  /** Lists the images of a set, and goes to one of them, by default the first. */
+  async openSet(id: string, image = ""): Promise<void> {
+    const set = this.sets.find((s) => s.id === id) ?? this.sets[0];
+    if (!set) return;
+    try {
+      const images = await imagesOf(set.id);
+      this.set = set;
+      this.images = images;
+      place.note({ s: set.id });
+      this.choose(images.find((i) => i.id === image) ?? images[0] ?? null);
+    } catch (failed) {
+      notices.fail(failed);
+    }
+  }
+
+  choose(image: ImageInfo | null): void {
+    this.image = image;
+    place.note({ i: image?.id ?? "" });
+  }
+
+  /** The next image of the set, or with −1 the one before; stays at the ends. */
+  step(by: 1 | -1): void {
+    const at = this.images.findIndex((i) => i.id === this.image?.id);
+    const next = this.images[at + by];
+    if (next) this.choose(next);
+  }
+
+  /** An image with news, such as truth of its own or scores, in the place of what was known of it. */
+  update(image: ImageInfo): void {
+    this.images = this.images.map((i) => (i.id === image.id ? image : i));
+    if (this.image?.id === image.id) this.image = image;
+  }
+
+  #hear(message: Message): void {
+    if (message.type === "job") jobs.hear(message.job);
+    else if (message.type === "sets") this.sets = message.sets;
+    else if (message.type === "worker") notices.fail(message.message);
+  }
+
+  #connected(state: LiveState, again: boolean): void {
+    this.connection = state;
+    if (state !== "open" || !again) return;
+    // What happened in between is asked for.
+    askSession().then(
+      (info) => {
+        this.info = info;
+        this.sets = info.sets;
+        for (const job of info.jobs) jobs.hear(job);
+      },
+      (failed: unknown) => notices.fail(failed),
+    );
+  }
+}
+
+export const session = new SessionState();
