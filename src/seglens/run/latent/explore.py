@@ -57,7 +57,8 @@ def traverse(
     given, as the paper's code does. With z = μ that map is the same at each step, since ∂(μ_i + c)/∂A = ∂μ_i/∂A: what
     moved there from step to step was the sampling noise. None: 'decoded' for images, 'input' for masks, which cannot be
     encoded. change: mean over channels of |∂x̂/∂z| at μ, where the picture changes at all.
-    condition: of a conditional autoencoder, the image's own. Raises NetworkError, ParameterError, ImageError.
+    condition: of a conditional autoencoder, the image's own; what of it is not given is read off the image (see
+    `seglens.run.latent.fitting`). Raises NetworkError, ParameterError, ImageError.
     """
     if mode not in ("set", "add"):
         raise ParameterError(f"mode = {mode!r}: 'set' a unit to the values, or 'add' them to it.")

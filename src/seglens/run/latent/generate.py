@@ -13,7 +13,7 @@ from seglens.core.errors import ParameterError
 from seglens.core.images import Source
 from seglens.run.latent.coding import Coding, Condition, table_for
 from seglens.run.latent.decodings import Decodings, words_of
-from seglens.run.latent.seen import Seen, at_least, numbers, told_of, value
+from seglens.run.latent.seen import Seen, at_least, condition_words, numbers, told_of, value
 from seglens.run.questions import NetworkSource
 
 
@@ -33,7 +33,8 @@ def interpolate(
     path 'linear': z = (1 − t) a + t b. 'spherical' (Shoemake 1985): along the great circle, z = (sin((1−t)Ω) a +
     sin(tΩ) b) / sin Ω with Ω the angle between a and b, so that the length does not sink between the two, as it does on
     the straight way: there z has a norm that the prior hardly knows. Where Ω is 0 or π, or one of them is 0, it is the
-    straight way. condition, to: of the two images; on the way they are mixed linearly. `to` None is `condition`.
+    straight way. condition, to: of the two images (what is not given is read off each); on the way they are mixed
+    linearly. `to` None is `condition`.
     """
     if path not in ("linear", "spherical"):
         raise ParameterError(f"path = {path!r}: 'linear' or 'spherical'.")
@@ -105,7 +106,7 @@ def sample(
         conditions=None if given is None else _padded(given, blank).reshape(*shape, -1),
         condition_names=coding.coder.conditions,
         notes=(
-            *((_condition_words(coding, given[0]),) if given is not None and _same(given) else ()),
+            *((condition_words(coding, given[0]),) if given is not None and _same(given) else ()),
             *told_of(coding),
         ),
         provenance={"network source": coding.network.source, "seed": str(seed), "temperature": f"{temperature:g}"},
@@ -125,7 +126,8 @@ def edit(
 
     changes: attributes with the value, or the values, that they are to have; a row for each attribute, its first column
     the reconstruction with the image's own condition. together: one row with all changes at once, each with one value.
-    condition: the image's own; None takes the network's further input. μ stays as it was, so that what the condition
+    condition: the image's own; what of it is not given is read off the image, of None the network's further input is
+    taken, where it has one. μ stays as it was, so that what the condition
     does not say stays as well, as far as the autoencoder has taken the two apart.
     Raises ParameterError for an attribute that the network is not conditioned on.
     """
@@ -160,7 +162,6 @@ def edit(
             pictures[r, 1 + len(values) :] = torch.nan
     told = next(iter(several.values()))
     alike = together or all(np.array_equal(v, told) for v in several.values())
-    notes = (_condition_words(coding, own[0]),)
     return seen.result(
         "edit",
         "Edited attributes",
@@ -171,7 +172,6 @@ def edit(
         columns=("own", "edited") if together else ("own", *(map(value, told) if alike else [""] * most)),
         across="edited" if together or not alike else "value of the attribute",
         conditions=conditions,
-        notes=notes,
     )
 
 
@@ -195,12 +195,6 @@ def _edited(own: Tensor, values: Mapping[int, float], n: int) -> Tensor:
     for i, wanted in values.items():
         changed[:, i] = wanted
     return changed
-
-
-def _condition_words(coding: Coding, values: Tensor) -> str:
-    names = coding.coder.conditions
-    told = [f"{name} {value(v)}" for name, v in zip(names, values.tolist(), strict=True)]
-    return "Condition: " + ", ".join(told[:12]) + (", …" if len(told) > 12 else "") + "."
 
 
 def _padded(given: Tensor, blank: int) -> NDArray[np.float32]:

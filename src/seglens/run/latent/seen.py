@@ -1,7 +1,7 @@
 """One image as an autoencoder has it, and words and numbers that those who move through its latent space share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from seglens.core.images import Source
 from seglens.run.explain import provenance
 from seglens.run.latent.coding import Coding, Condition, table_for
 from seglens.run.latent.decodings import Decodings, Kind, words_of
+from seglens.run.latent.fitting import fitted_condition
 from seglens.run.questions import Case, NetworkSource, make_case
 
 
@@ -31,10 +32,14 @@ class Seen:
     def of(
         cls, network: NetworkSource, image: Source, condition: Condition, device: str | torch.device | None
     ) -> "Seen":
-        """Read, and encoded with its own condition. Raises what these do."""
+        """Read, and encoded with its own condition, of which what is not given is read off it. Raises what these do."""
         coding = Coding.of(network, device)
         case = make_case(coding.network, image)
-        given = coding.condition(condition, 1)
+        known = {} if condition is None and not coding.network.extra else condition
+        unknown = [n for n in coding.coder.conditions if n not in known] if isinstance(known, Mapping) else []
+        given = fitted_condition(coding, case.x, known or {}) if unknown else coding.condition(condition, 1)
+        if given is not None:
+            case = replace(case, notes=(*case.notes, condition_words(coding, given[0], unknown)))
         mu, logvar = coding.encode(case.x, given)
         return cls(coding.beside(case.x), case, mu, logvar, given)
 
@@ -107,6 +112,16 @@ def told_of(coding: Coding) -> tuple[str, ...]:
     if hasattr(coding.coder, "decode_beside"):
         return ("Decoded from latent vectors alone: nothing comes from the network's branch.",)
     return ()
+
+
+def condition_words(coding: Coding, values: Tensor, unknown: Sequence[str] = ()) -> str:
+    """A condition in words; what was read off the image is marked."""
+    told = [
+        f"{name} {value(v)}{'*' * (name in unknown)}"
+        for name, v in zip(coding.coder.conditions, values.tolist(), strict=True)
+    ]
+    words = "Condition: " + ", ".join(told[:12]) + (", …" if len(told) > 12 else "") + "."
+    return words + " *: read off the image, as it is reconstructed best; state what you know." * bool(unknown)
 
 
 def _spread(given: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -17,7 +17,9 @@ _STYLE = """
 .decoded .steps td,.decoded .steps th{border:0;padding:.15rem;text-align:center;vertical-align:top}
 .decoded .steps td img{width:5.5rem}
 .decoded .steps th[scope=row]{text-align:left;padding-right:.9rem;max-width:11rem;vertical-align:middle}
-.decoded .steps td.chosen{outline:2px solid var(--accent)}
+.decoded .steps td.chosen{outline:2px solid var(--accent);outline-offset:-1px}
+.decoded .controls label{white-space:nowrap}
+.decoded .controls label[hidden]{display:none}
 .decoded .bar{max-width:12rem}
 .decoded input[type=range]{width:min(100%,24rem)}
 """
@@ -79,10 +81,11 @@ def _before(board: Board) -> str:
 
 def _viewer(board: Board, named: list[str], columns: int) -> str:
     options = "".join(f'<option value="{r}">{escape(name)}</option>' for r, name in enumerate(named))
+    alone = " hidden" if len(named) == 1 else ""
     second = '<figure><h3>Attention</h3><img alt=""></figure>' if board.attention is not None else ""
     return (
         '<div class="viewer" hidden><div class="controls">'
-        f"<label>Row <select>{options}</select></label>"
+        f"<label{alone}>Row <select>{options}</select></label>"
         f'<label>Step <input type="range" min="0" max="{columns - 1}" value="{columns // 2}"></label>'
         "<output></output></div>"
         f'<div class="now"><figure><h3>Decoded</h3><img alt=""></figure>{second}</div></div>'
