@@ -36,8 +36,13 @@ class Seen:
         coding = Coding.of(network, device)
         case = make_case(coding.network, image)
         known = {} if condition is None and not coding.network.extra else condition
-        unknown = [n for n in coding.coder.conditions if n not in known] if isinstance(known, Mapping) else []
-        given = fitted_condition(coding, case.x, known or {}) if unknown else coding.condition(condition, 1)
+        unknown: list[str] = []
+        if isinstance(known, Mapping):
+            unknown = [name for name in coding.coder.conditions if name not in known]
+        if isinstance(known, Mapping) and unknown:
+            given = fitted_condition(coding, case.x, known)
+        else:
+            given = coding.condition(condition, 1)
         if given is not None:
             case = replace(case, notes=(*case.notes, condition_words(coding, given[0], unknown)))
         mu, logvar = coding.encode(case.x, given)
