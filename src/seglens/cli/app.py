@@ -19,6 +19,7 @@ from seglens.cli.graph import graph
 from seglens.cli.inspect import classes, describe, layers, methods
 from seglens.cli.latent import latent
 from seglens.cli.options import with_method_options
+from seglens.cli.page import page
 from seglens.cli.parts import parts
 from seglens.cli.sensitivity import sensitivity
 from seglens.cli.train import train
@@ -72,6 +73,7 @@ app.add_typer(bench)
 app.add_typer(latent)
 app.command(name="check-onnx")(check)
 app.command()(demo)
+app.command(name="app")(page)
 
 
 def main() -> None:

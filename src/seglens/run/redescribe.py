@@ -7,7 +7,8 @@ from typing import Any
 
 from seglens.core.network import Network
 from seglens.networks import Description, description_beside, load, read_description
-from seglens.run.describe import described, write_beside
+from seglens.networks.description import Task
+from seglens.run.describe import write_beside
 
 
 def open_described(source: str, description: Mapping[str, Any] | None = None) -> Network:
@@ -22,15 +23,29 @@ def open_described(source: str, description: Mapping[str, Any] | None = None) ->
     return load(source, **stated.fields(), convention=dict(stated.input) if stated.input else None)
 
 
-def save_described(network: Network, source: str) -> Path:
+def save_described(network: Network, source: str, task: Task) -> Path:
     """Write the description in force of a network beside its file, over one that is there; returns its path.
 
     Kept of the one that was there is what builds the network. Raises ParameterError for a built-in network.
     """
-    found = described(network)
+    found = in_force(network, task)
     path = Path(source).expanduser()
     before = description_beside(path) if path.is_file() else None
     if before is not None:
         old = read_description(before)
         found = replace(found, constructor=old.constructor, constructor_arguments=old.constructor_arguments)
     return write_beside(found, source, force=True)
+
+
+def in_force(network: Network, task: Task) -> Description:
+    """The description of a network as it is read now, without guessing: what it states, with its input convention."""
+    return Description(
+        name=network.name,
+        task=task,
+        classes=network.classes,
+        emits=network.emits,
+        link=network.link,
+        output=network.output,
+        default_layer=network.default_layer,
+        input=network.convention.to_dict(),
+    )
