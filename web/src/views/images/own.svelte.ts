@@ -1,0 +1,103 @@
+/** Images and truth that the person brings along: each file fares for itself, and its fate is said. */
+
+import type { ImageInfo } from "../../core/api";
+import { openSet, session as askSession, upload, uploadTruth } from "../../core/client";
+import { notices } from "../../state/notices.svelte";
+import { session } from "../../state/session.svelte";
+import { evaluations } from "../dataset/evaluation.svelte";
+import { paired } from "./arrange";
+
+export interface Fate {
+  file: string;
+  /** Empty while it is under way. */
+  words: string;
+  good: boolean;
+}
+
+const saying = (failed: unknown) => (failed instanceof Error ? failed.message : String(failed));
+
+class Own {
+  /** Of the files that were brought last. */
+  fates = $state<Fate[]>([]);
+  busy = $state(false);
+
+  /** Lays images into the set 'uploads', one after the other, and opens it. */
+  async images(files: readonly File[]): Promise<void> {
+    const limit = session.info?.limits.upload ?? Infinity;
+    let last: ImageInfo | null = null;
+    await this.#each(files, async (file) => {
+      if (file.size > limit) {
+        throw new Error(`has ${megabytes(file.size)}; at most ${megabytes(limit)} can be uploaded. Scale it down, or open its folder.`);
+      }
+      last = await upload(file);
+      return "uploaded";
+    });
+    if (last) await show((last as ImageInfo).set, (last as ImageInfo).id);
+  }
+
+  /** True labels for one image. */
+  async truth(image: ImageInfo, file: File): Promise<void> {
+    await this.#each([file], async () => {
+      took(await uploadTruth(image.id, file));
+      return `is now the truth of ${image.name}`;
+    });
+  }
+
+  /** True labels for the images whose names they have, whatever the suffix. */
+  async truths(files: readonly File[]): Promise<void> {
+    const { pairs, lost } = paired(files, session.images);
+    const partner = new Map(pairs.map(([image, file]) => [file, image]));
+    await this.#each(files, async (file) => {
+      const image = partner.get(file);
+      if (!image || lost.includes(file)) throw new Error("has the name of no image of this set, or of several");
+      took(await uploadTruth(image.id, file));
+      return `is now the truth of ${image.name}`;
+    });
+  }
+
+  async folder(root: string, path: string): Promise<boolean> {
+    try {
+      const set = await openSet(root, path);
+      if (!session.sets.some((s) => s.id === set.id)) session.sets = [...session.sets, set];
+      await session.openSet(set.id);
+      return true;
+    } catch (failed) {
+      notices.fail(failed);
+      return false;
+    }
+  }
+
+  forget(): void {
+    this.fates = [];
+  }
+
+  async #each(files: readonly File[], what: (file: File) => Promise<string>): Promise<void> {
+    this.busy = true;
+    this.fates = files.map((file) => ({ file: file.name, words: "", good: true }));
+    for (const [i, file] of files.entries()) {
+      let fate: Fate;
+      try {
+        fate = { file: file.name, words: await what(file), good: true };
+      } catch (failed) {
+        fate = { file: file.name, words: saying(failed), good: false };
+      }
+      this.fates = this.fates.map((old, k) => (k === i ? fate : old));
+    }
+    this.busy = false;
+  }
+}
+
+/** An image has truth now: scores that were found without it are no longer those of the set. */
+function took(image: ImageInfo): void {
+  session.update(image);
+  evaluations.forget(image.set);
+}
+
+async function show(set: string, image: string): Promise<void> {
+  if (!session.sets.some((s) => s.id === set)) session.sets = (await askSession()).sets;
+  await session.openSet(set, image);
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+export const own = new Own();
