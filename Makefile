@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check pytest bench clean
+.PHONY: demo test check pytest page web bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/seglens demo --out demo
 
-test: check pytest
+test: check web pytest
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -21,6 +21,16 @@ check: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(BIN)/pytest -n auto
+
+# Builds the page into the package, where web/ has changed. Needs Node 20.19 or later.
+page:
+	$(PYTHON) web/build.py
+
+# The page's own types and tests, where there is a Node to run them; what it does in a browser is among the tests.
+web:
+	@if node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2> /dev/null; \
+	then cd web && npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent check && npm run --silent test; \
+	else echo "No Node of version 20.19 or later: the page's own tests are left out."; fi
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
