@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { movedBy, readItems } from "../../src/views/report/items";
+import { fileName, movedBy, readItems } from "../../src/views/report/items";
 
 const items = ["a", "b", "c"].map((key) => ({ key, title: key, caption: "" }));
 const keys = (list: { key: string }[]) => list.map((item) => item.key).join("");
@@ -28,5 +28,13 @@ describe("movedBy", () => {
 
   it("leaves an unknown key's list as it was", () => {
     expect(keys(movedBy(items, "z", 1))).toBe("abc");
+  });
+});
+
+describe("fileName", () => {
+  it("is made of the title's letters, and is never empty or a path", () => {
+    expect(fileName("Why rider? Größe", "html")).toBe("why-rider-groe.html");
+    expect(fileName("../../x", "json")).toBe("x.json");
+    expect(fileName("???", "json")).toBe("report.json");
   });
 });

@@ -39,3 +39,15 @@ export function movedBy(items: readonly ReportItem[], key: string, by: number): 
 export function asJson(title: string, items: readonly ReportItem[]): string {
   return `${JSON.stringify({ title, items }, null, 2)}\n`;
 }
+
+/** A title as a file's name. */
+export function fileName(title: string, suffix: string): string {
+  const plain = title
+    .normalize("NFKD")
+    .replace(/[^\w\s-]/g, "")
+    .trim()
+    .replace(/\s+/g, "-")
+    .toLowerCase()
+    .slice(0, 60);
+  return `${plain || "report"}.${suffix}`;
+}
