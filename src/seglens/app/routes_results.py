@@ -1,6 +1,7 @@
 """/api/results: what was found, its arrays as bytes, and files made of it."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -65,7 +66,7 @@ def result_routes(house: House) -> APIRouter:
             headers={"content-security-policy": _SEALED},
         )
 
-    def _result(key: str) -> dict[str, object]:
+    def _result(key: str) -> dict[str, Any]:
         found = house.store.result(key)
         if found is None:
             raise Fault(404, "ResultError", "no such result is kept.\n  Ask again: it may have made room for others.")

@@ -64,7 +64,7 @@ class Gate:
             raise Fault(401, "TokenError", message)
 
     def welcome(self, query: bytes) -> str | None:
-        """Where to go on with a token in the address, without it; None without one. Raises Fault 403 for a wrong one."""
+        """Where to go on without the token of the address; None without one. Raises Fault 403 for a wrong one."""
         asked = parse_qs(query.decode("latin-1"), keep_blank_values=True)
         if "token" not in asked:
             return None

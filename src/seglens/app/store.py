@@ -17,7 +17,7 @@ HEAD = "meta.json"
 
 
 class Store:
-    """Folders KEY/ with meta.json (result, request, whether it is whole), NAME.bin for each array, and files made of it.
+    """Folders KEY/ with meta.json (result, request, whether it is whole), NAME.bin for each array, and files of it.
 
     A result is written beside and renamed, so that there is all of it or nothing. limit: bytes; see `evict`.
     """

@@ -163,7 +163,10 @@ class Worker:
         if folder is None:
             raise Fault(404, "ResultError", "the result is not kept any more.\n  Ask again.")
         if outcome is None:
-            outcome = self._again(job, key, folder)
+            from seglens.app.tasks.again import made_again
+
+            with watching(self._listener(job)):
+                outcome = made_again(self._work, key, folder)
         if outcome.save is None or suffix not in outcome.formats:
             formats = ", ".join(outcome.formats) or "none"
             raise Fault(404, "ResultError", f"this result cannot be saved as .{suffix}.\n  Its formats: {formats}.")
@@ -171,19 +174,6 @@ class Worker:
         outcome.save(part)
         part.replace(path)
         return path
-
-    def _again(self, job: str, key: str, folder: Path) -> Outcome:
-        from seglens.app.tasks.explaining import KEPT, reopened
-
-        if (folder / KEPT).is_file():
-            return reopened(folder / KEPT)
-        head = self._store.head(key) or {}
-        request = head["request"]
-        with watching(self._listener(job)):
-            made = self._tasks[request["task"]](self._work, request["payload"])
-        if not isinstance(made, Outcome):
-            raise Fault(409, "ResultError", "the result cannot be made again.\n  Ask anew.")
-        return made
 
     def _listener(self, job: str) -> Callable[[str, int, int], None]:
         def listen(what: str, done: int, total: int) -> None:

@@ -159,7 +159,7 @@ def _signal(number: int) -> str:
 
 
 def threads() -> int:
-    """Threads of a worker: one less than there are cores, for the server and the browser; OMP_NUM_THREADS goes before."""
+    """Threads of a worker: OMP_NUM_THREADS, else one less than there are cores, which the browser needs."""
     told = os.environ.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(told) if told.isdigit() and int(told) else max(1, cores - 1)

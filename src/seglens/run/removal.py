@@ -2,27 +2,21 @@
 
 import math
 import warnings
-from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seglens.core.batches import in_batches, rows_at_once
-from seglens.core.capture import capture, own
 from seglens.core.errors import ParameterError, RegionError, SeglensWarning
 from seglens.core.explanation import Explanation
-from seglens.core.network import Network, upsampled
-from seglens.core.targets import Scores, Target
-from seglens.methods._perturbed import exactly, looked_at
+from seglens.core.network import Network
+from seglens.core.targets import Target
 from seglens.perturb import fills
 from seglens.perturb.matched import distance_to, matched
-from seglens.perturb.padding import repeated
 from seglens.run.explain import provenance
-from seglens.run.questions import Case, targets_for
-from seglens.run.segment import class_masks, segmented
+from seglens.run.questions import Case
+from seglens.run.taking import Taking, quantity_of
 from seglens.run.verification import Answer, Controls, Remove, Verification, composed
 from seglens.viz.words import percent
 
@@ -31,7 +25,7 @@ _CUT = 0.05  # of the salient pixels: how many more of the last value must be le
 _NOTHING = 0.02  # share of the probability that taking all context away changes where a note says that this is nothing
 
 
-class Trial:
+class Trial(Taking):
     """One picture, and the region in it whose context is to be taken away.
 
     y: raw output for the picture. e: its explanation, of the score of `target` as it is read there. ignore: the label
@@ -41,13 +35,8 @@ class Trial:
     def __init__(
         self, network: Network, case: Case, y: Tensor, e: Explanation, target: Target, ignore: int | None
     ) -> None:
-        self._network, self._case, self._y, self._e = network, case, y, e
-        self._x = own(network, case.x)
-        self._scores = targets_for(target, [case], network, ignore).bind(network, self._x, y)
-        # Held against each other as probabilities, whatever was explained.
-        self._probabilities = replace(self._scores, items=(replace(target, of="probabilities", reduce="mean"),))
-        self._label = next(iter(self._scores.terms[0]))
-        self._inside = cast("Tensor", self._scores.masks)[0, 0].cpu()
+        super().__init__(network, case, y, target, ignore)
+        self._e = e
         self._context = (case.frame.valid() & ~self._inside).numpy()
         self._notes: list[str] = []
         if not self._context.any():
@@ -92,7 +81,7 @@ class Trial:
             after=after,
             bare=bare,
             label=self._label,
-            quantity=_quantity(self._scores, before.segmentation.classes.names),
+            quantity=quantity_of(self._scores, before.segmentation.classes.names),
             controls=Controls(
                 masks=np.array([self._carried(p) for p in parts], bool).reshape(-1, *e.map.shape),
                 probabilities=probabilities[2:],
@@ -145,62 +134,6 @@ class Trial:
                 "nothing. Try another."
             )
 
-    def _looked(
-        self, masks: NDArray[np.bool_], fill: fills.Fill
-    ) -> tuple[list[Tensor], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
-        """Of the picture without each of the masks [n *grid]: raw outputs for the first two, scores and probabilities
-        [n] for all; and the fill as a picture."""
-        net, frame, x = self._network, self._case.frame, self._x
-        away = torch.from_numpy(masks)
-
-        def look(start: int, stop: int) -> tuple[list[Tensor], Tensor, Tensor]:
-            taken = repeated(away[start:stop].to(x.device), frame)[:, None]
-            y = looked_at(net, torch.where(taken, filled, x), fills.name_of_fill(fill))
-            kept = [one[None].float() for one in y[: max(0, 2 - start)]]
-            return kept, self._scores(y)[:, 0].cpu(), self._probabilities(y)[:, 0].cpu()
-
-        with capture(net), torch.no_grad():
-            filled = fills.fill(net, x, fill, frame.valid(x.device)[None])
-            size = rows_at_once(x, min(32, net.batch or 32))
-            kept, scores, probabilities = zip(
-                *in_batches(len(away), size, look, "pictures without context"), strict=True
-            )
-        outputs = [y for some in kept for y in some]
-        read = torch.cat(scores).double().numpy(), torch.cat(probabilities).double().numpy()
-        return outputs, read[0], read[1], self._shown(filled)
-
-    def _read(self, y: Tensor) -> tuple[float, float]:
-        y = exactly(y)
-        return float(self._scores(y)[0, 0]), float(self._probabilities(y)[0, 0])
-
-    def _answer(self, y: Tensor, score: float, probability: float, picture: NDArray[np.uint8]) -> Answer:
-        net, case = self._network, self._case
-        y = upsampled(net, y, case.frame.grid)
-        masks = torch.stack([m.cpu() for m in class_masks(net, y)])
-        inside, own_class = self._inside, masks[self._label] & case.frame.valid()
-        both, size = int((own_class & inside).sum()), int(inside.sum())
-        either = int((own_class | inside).sum())
-        return Answer(
-            segmentation=segmented(net, case, y, picture),
-            score=float(score),
-            probability=float(probability),
-            shares=(masks & inside).flatten(1).sum(1).double().numpy() / size,
-            iou=both / either,
-            dice=2 * both / (both + either),
-        )
-
-    def _carried(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A mask [*grid] on the picture."""
-        return self._case.frame.labels_to_original(torch.from_numpy(mask)).numpy()
-
-    def _shown(self, filled: Tensor) -> NDArray[np.uint8]:
-        """Input values [1 C *grid] as a picture to be looked at, uint8 [*picture] or [*picture 3]."""
-        pixels = self._case.frame.to_original(_pixel_values(self._network, self._case, filled)[0].cpu())
-        shown = np.rint(pixels.clamp(0, 1).numpy() * 255).astype(np.uint8)
-        if pixels.ndim == 4:
-            return np.rint(pixels.clamp(0, 1).mean(0).numpy() * 255).astype(np.uint8)
-        return shown[0] if len(shown) < 3 else np.ascontiguousarray(shown[:3].transpose(1, 2, 0))
-
     def _warn_of_another(self, score: float) -> None:
         """That network or picture are not those of the explanation, where the score tells."""
         frame = self._case.frame
@@ -212,25 +145,3 @@ class Trial:
                 "network or picture. What is verified is the map, on this one."
             )
             warnings.warn(SeglensWarning(message), stacklevel=4)
-
-
-def _quantity(scores: Scores, names: tuple[str, ...]) -> str:
-    """What is read as a probability, such as 'p(rider) − p(person)'."""
-    text = ""
-    for index, weight in scores.terms[0].items():
-        sign = ("−" if weight < 0 else "") if not text else (" − " if weight < 0 else " + ")
-        factor = "" if abs(weight) == 1 else f"{abs(weight):g} "
-        text += f"{sign}{factor}p({names[index]})"
-    return text
-
-
-def _pixel_values(network: Network, case: Case, x: Tensor) -> Tensor:
-    """Input values [1 C *grid] of this picture back to pixel values in 0..1, RGB."""
-    convention = network.convention
-    if (pixels := convention.denormalise(x)) is not None:
-        return pixels
-    # Standardising lost the picture's own mean and spread: they are taken from the picture once more.
-    plain = replace(convention, per_image=False, mean=(0.0,), std=(1.0,))
-    values = plain.resized(case.picture.pixels, case.frame.resized)
-    spread = float(values.std(correction=0).clamp_min(1e-8))
-    return cast("Tensor", plain.denormalise(convention.unscale(x) * spread + float(values.mean())))

@@ -85,7 +85,7 @@ def verify(
         raise ParameterError("image = None takes a finished explanation's own picture; give the image to be explained.")
     with noted() as notes:
         case = make_case(net, picture, truth=truth, instances=instances, ignore=ignore)
-        y = _segmented(net, case)
+        y = segmented_output(net, case)
     if isinstance(explanation, Explanation):
         e, asked = explanation, _asked_before(explanation, case, net.class_table(y))
     else:
@@ -128,7 +128,7 @@ def _unasked(method: str) -> str:
     )
 
 
-def _segmented(network: Network, case: Case) -> Tensor:
+def segmented_output(network: Network, case: Case) -> Tensor:
     """Raw output for the picture. Raises ParameterError where its pixels are not labelled."""
     y = forward(network, case.x)
     if network.link_for(y) == "none":

@@ -29,7 +29,7 @@ KEPT = "explanation.npz"
 def explain(work: Work, payload: Mapping[str, Any]) -> Outcome | Steps:
     """One explanation, or the steps to it."""
     given = work.picture(payload["image"])
-    network = ready(work.network(payload["network"]), given.attributes)
+    network = ready(work.network(payload["network"]), given)
     method = made_method(payload["method"], payload["parameters"])
     target = made_target(work, payload) if takes_target(method) else None
     began = time.monotonic()

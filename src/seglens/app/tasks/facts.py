@@ -1,4 +1,4 @@
-"""What the page is told of this installation before anything is asked: methods, built-in networks, colours, hardware."""
+"""What the page is told of this installation before anything is asked: methods, networks, colours, hardware."""
 
 from typing import Any
 

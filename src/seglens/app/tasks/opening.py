@@ -93,7 +93,7 @@ def receive(work: Work, payload: Mapping[str, Any]) -> Outcome:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network = work.network(spec) if stated is None else open_described(spec["load"], stated)
-        network = ready(network, given.attributes)
+        network = ready(network, given)
         case = make_case(network, given.image)
         meta["shape"], meta["notes"] = list(case.x.shape), list(case.notes)
         flat = case.x[0].flatten(1).double()
@@ -109,7 +109,7 @@ def receive(work: Work, payload: Mapping[str, Any]) -> Outcome:
 
 
 def _seen(network: Network, x: Tensor) -> NDArray[np.uint8]:
-    """Input values [1 C H W] as a picture, uint8 [H W 3]: turned back, or, where that is lost, stretched to its range."""
+    """Input values [1 C H W] as a picture, uint8 [H W 3]: turned back; where that is lost, stretched to its range."""
     pixels = network.convention.denormalise(x)
     if pixels is None:
         low, high = x.amin(), x.amax()

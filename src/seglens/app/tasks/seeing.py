@@ -26,7 +26,7 @@ SHOWN = 24
 def segmented(work: Work, payload: Mapping[str, Any]) -> Outcome:
     """The prediction, class by class; of a classifier and of units their numbers alone."""
     given = work.picture(payload["image"])
-    network = ready(work.network(payload["network"]), given.attributes)
+    network = ready(work.network(payload["network"]), given)
     found = find_classes(network, given.image)
     texts = python_line.network_text(payload["network"]), python_line.image_text(payload["image"])
     if any(f.pixels is not None for f in found):
@@ -56,7 +56,7 @@ def _planes(s: Segmentation) -> dict[str, NDArray[Any]]:
 def layer(work: Work, payload: Mapping[str, Any]) -> Outcome:
     """The channels of a layer that are greatest on this picture."""
     given = work.picture(payload["image"])
-    network = ready(work.network(payload["network"]), given.attributes)
+    network = ready(work.network(payload["network"]), given)
     found = activations(network, given.image, payload["layer"], strongest=SHOWN, order="size")
     meta = {
         "layer": found.layer,
@@ -89,7 +89,7 @@ def graph(work: Work, payload: Mapping[str, Any]) -> Outcome:
     texts = [python_line.network_text(payload["network"])]
     if "image" in payload:
         given = work.picture(payload["image"])
-        found = network_graph(ready(network, given.attributes), given.image)
+        found = network_graph(ready(network, given), given.image)
         texts.append(python_line.image_text(payload["image"]))
     else:
         found = network_graph(ready(network))

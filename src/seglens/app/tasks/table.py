@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seglens.app.tasks import explaining, opening, seeing
+from seglens.app.tasks import evaluating, explaining, latents, opening, reporting, seeing, verifying
 from seglens.app.tasks.outcome import Outcome, Steps
 from seglens.app.tasks.work import Work
 
@@ -18,5 +18,14 @@ TASKS: dict[str, Task] = {
     "graph": seeing.graph,
     "mistakes": seeing.mistakes,
     "explain": explaining.explain,
+    "verify": verifying.verify,
+    "evaluate": evaluating.evaluate,
+    "encode": latents.encode,
+    "decode": latents.decode,
+    "attend": latents.attend,
+    "between": latents.between,
+    "units": latents.units,
+    "report": reporting.report,
     "shipped": seeing.shipped,
 }
+"""By name; 'shipped' is the server's own."""

@@ -18,6 +18,7 @@ from seglens.core.images import Source
 from seglens.core.network import Network
 from seglens.run.latent.attention import units_of
 from seglens.run.latent.coding import Coding
+from seglens.run.latent.seen import Seen
 from seglens.run.redescribe import open_described
 from seglens.run.shipped import shipped_picture
 
@@ -94,11 +95,31 @@ class Work:
             raise ImageError(f"a drawn mask cannot be read any more: {broken}\n  Draw it again.") from broken
 
 
-def ready(network: Network, attributes: Mapping[str, float] | None = None) -> Network:
-    """The network of units with a condition, where it takes one: the picture's own attributes, else 0."""
+def ready(network: Network, given: Given | None = None) -> Network:
+    """The network of units with a condition, where it takes one: the picture's own; 0 without a picture."""
     coding = None if network.link != "none" or network.extra else coding_of(network)
-    condition = None if coding is None else condition_for(coding, attributes or {}, None)
+    condition = None if coding is None else condition_for(coding, given)
     return network if condition is None else units_of(network, condition=condition)
+
+
+def condition_for(
+    coding: Coding, given: Given | None, asked: Mapping[str, float] | None = None
+) -> dict[str, float] | None:
+    """An autoencoder's condition: values asked for, else known of the picture, else read off it, else 0.
+
+    None where it has none.
+    """
+    names = coding.coder.conditions
+    if not names:
+        return dict(asked) if asked else None
+    coding.check_names(asked or {})
+    attributes = {} if given is None else given.attributes
+    known = {n: v for n, v in {**attributes, **(asked or {})}.items() if n in names}
+    if len(known) < len(names) and given is not None and coding.is_image:
+        found = Seen.of(coding.network, given.image, known, None).condition
+        if found is not None:
+            return dict(zip(names, found[0].tolist(), strict=True))
+    return {name: float(known.get(name, 0.0)) for name in names}
 
 
 def coding_of(network: Network) -> Coding | None:
@@ -107,17 +128,6 @@ def coding_of(network: Network) -> Coding | None:
         return Coding.of(network)
     except NetworkError:
         return None
-
-
-def condition_for(
-    coding: Coding, attributes: Mapping[str, float], asked: Mapping[str, float] | None
-) -> dict[str, float] | None:
-    """Values of an autoencoder's condition: those asked for, else the picture's own, else 0; None where it has none."""
-    names = coding.coder.conditions
-    if not names:
-        return dict(asked) if asked else None
-    coding.check_names(asked or {})
-    return {name: float((asked or {}).get(name, attributes.get(name, 0.0))) for name in names}
 
 
 def coloured(labels: NDArray[np.integer], colours: list[tuple[int, int, int]]) -> NDArray[np.uint8]:

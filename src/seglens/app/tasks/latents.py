@@ -1,0 +1,174 @@
+"""encode, decode, attend, between, units: an autoencoder's latent space."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seglens.app import python_line
+from seglens.app.tasks.outcome import Outcome
+from seglens.app.tasks.work import Work, coding_of, coloured, condition_for
+from seglens.core.errors import NetworkError, ParameterError
+from seglens.run.describe import colours_of
+from seglens.run.latent.attention import latent_attention
+from seglens.run.latent.coding import Coding, labels_of, table_for
+from seglens.run.latent.generate import interpolate
+from seglens.run.latent.seen import Seen
+from seglens.run.latent.statistics import latent_statistics
+
+PICTURES, SLOPES = 256, 16
+"""Pictures over which units are measured, and of these over how many the decoder's slopes are."""
+
+
+def encode(work: Work, payload: Mapping[str, Any]) -> Outcome:
+    """An image's posterior, unit by unit, and what the decoder makes of its mean."""
+    given = work.picture(payload["image"])
+    coding = _coding(work, payload)
+    condition = condition_for(coding, given, payload.get("condition"))
+    seen = Seen.of(coding.network, given.image, condition, None)
+    mu, logvar = seen.mu[0].double().numpy(), seen.logvar[0].double().numpy()
+    decoded = seen.coding.decode(seen.mu, seen.condition)[0].numpy()
+    shown = seen.display()
+    meta = {
+        "mu": mu.tolist(),
+        "sigma": np.exp(logvar / 2).tolist(),
+        "kl": (0.5 * (mu**2 + np.exp(logvar) - 1 - logvar)).tolist(),
+        "condition": condition or {},
+    }
+    return Outcome(
+        meta=meta,
+        arrays={"picture": _rgb(shown), **_decoded(coding, decoded, "reconstruction")},
+        python=_line("latent_attention", payload, condition=_condition(condition)),
+    )
+
+
+def decode(work: Work, payload: Mapping[str, Any]) -> Outcome:
+    """A latent vector's picture."""
+    coding = _coding(work, payload)
+    z = payload["z"]
+    if len(z) != coding.latent:
+        raise ParameterError(f"z has {len(z)} numbers, {coding.network.name} has {coding.latent} latent units.")
+    began = time.monotonic()
+    condition = coding.condition(condition_for(coding, None, payload.get("condition")))
+    decoded = coding.decode(torch.tensor([z], dtype=torch.float32), condition)[0].numpy()
+    network = python_line.network_text(payload["network"])
+    told = _condition(payload.get("condition"))
+    line = (
+        "import torch\nfrom seglens.run.latent.coding import Coding\n"
+        f"coding = Coding.of({network})\ncoding.decode(torch.tensor([{z!r}]), coding.condition({told or None}))"
+    )
+    line = f"import seglens as sl\n{line}" if "sl." in network else line
+    return Outcome(meta={"seconds": time.monotonic() - began}, arrays=_decoded(coding, decoded, "picture"), python=line)
+
+
+def attend(work: Work, payload: Mapping[str, Any]) -> Outcome:
+    """Where in the image units look."""
+    given = work.picture(payload["image"])
+    coding = _coding(work, payload)
+    condition = condition_for(coding, given, payload.get("condition"))
+    found = latent_attention(coding.network, given.image, payload["units"], condition=condition)
+    units = [
+        {"unit": unit, "score": e.score, "greatest": float(np.nanmax(np.abs(e.map), initial=0.0))}
+        for unit, e in zip(payload["units"], found, strict=True)
+    ]
+    return Outcome(
+        meta={"units": units, "layer": found[0].layer},
+        arrays={"maps": np.stack([e.map for e in found])},
+        python=_line("latent_attention", payload, units=repr(payload["units"]), condition=_condition(condition)),
+        formats=("png", "svg", "pdf", "html", "npz"),
+        save=found.save,
+    )
+
+
+def between(work: Work, payload: Mapping[str, Any]) -> Outcome:
+    """The way from one image to another."""
+    a, b = work.picture(payload["a"]), work.picture(payload["b"])
+    coding = _coding(work, payload)
+    own, other = condition_for(coding, a), condition_for(coding, b)
+    steps, path = payload["steps"], payload["path"]
+    found = interpolate(coding.network, a.image, b.image, steps, path, condition=own, to=other)
+    pictures = [_decoded(coding, p, "picture")["picture"] for p in found.pictures[0]]
+    told = _condition(own), _condition(other)
+    conditions = f", condition={told[0]}, to={told[1]}" if told[0] else ""
+    texts = [python_line.network_text(payload["network"]), *(python_line.image_text(payload[x]) for x in "ab")]
+    return Outcome(
+        meta={"z": found.z[0].tolist(), "shares": np.linspace(0, 1, steps).tolist()},
+        arrays={"pictures": np.stack(pictures)},
+        python=f"import seglens as sl\nsl.interpolate({', '.join(texts)}, {steps}, {path!r}{conditions})",
+        formats=("png", "svg", "pdf", "gif", "webp", "html", "npz", "json"),
+        save=found.save,
+    )
+
+
+def units(work: Work, payload: Mapping[str, Any]) -> Outcome:
+    """Which units matter, over a set; without one, over the built-in set of the network's kind."""
+    coding = _coding(work, payload)
+    specs = payload.get("images")
+    data: Any
+    condition = None
+    if specs is None or "index" in specs[0]:
+        name = specs[0]["set"] if specs else "faces" if coding.coder.conditions or _square(coding) else "streets"
+        data, said = name, repr(name)
+    else:
+        data = [work.picture(s).image for s in specs]
+        said = repr([s["path"] for s in specs])
+        condition = dict.fromkeys(coding.coder.conditions, 0.0) or None
+    found = latent_statistics(coding.network, data, PICTURES, attention=None, slopes=SLOPES, condition=condition)
+    rows = [
+        {
+            "unit": u.unit,
+            "kl": u.kl,
+            "active": bool(u.active),
+            "sensitivity": u.sensitivity,
+            "deviation": u.variance**0.5,
+        }
+        for u in found.ranked
+    ]
+    network = python_line.network_text(payload["network"])
+    told = f", condition={condition!r}" if condition else ""
+    call = f"sl.latent_statistics({network}, {said}, {PICTURES}, attention=None, slopes={SLOPES}{told})"
+    return Outcome(
+        meta={"units": rows},
+        python=f"import seglens as sl\n{call}",
+        formats=("png", "svg", "pdf", "csv", "json"),
+        save=found.save,
+    )
+
+
+def _coding(work: Work, payload: Mapping[str, Any]) -> Coding:
+    network = work.network(payload["network"])
+    found = coding_of(network)
+    if found is None:
+        raise NetworkError(f"{network.name} is no autoencoder, so it has no latent units to be moved.")
+    return found
+
+
+def _decoded(coding: Coding, values: NDArray[np.float32], name: str) -> dict[str, NDArray[Any]]:
+    """Decoded [K H W] as a picture uint8 [H W 3], and labels [H W] where masks are decoded."""
+    if coding.is_image:
+        shown = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+        return {name: _rgb(shown[0] if len(shown) != 3 else np.moveaxis(shown, 0, -1))}
+    labels = labels_of(values)
+    table = table_for(coding, len(values))
+    return {name: coloured(labels, colours_of(table.names, coding.network)), "labels": labels}
+
+
+def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, -1))
+
+
+def _square(coding: Coding) -> bool:
+    size = coding.network.convention.size
+    return size is None or len(set(size)) == 1
+
+
+def _condition(condition: Mapping[str, float] | None) -> str:
+    return repr(dict(condition)) if condition else ""
+
+
+def _line(name: str, payload: Mapping[str, Any], **more: str) -> str:
+    texts = python_line.network_text(payload["network"]), python_line.image_text(payload["image"])
+    return python_line.call(name, *texts, **{k: v for k, v in more.items() if v})

@@ -1,0 +1,132 @@
+"""verify: pixels taken away, those drawn or those that an explanation marks, and the picture segmented again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglens.app import python_line
+from seglens.app.tasks.explaining import made_target
+from seglens.app.tasks.outcome import Outcome
+from seglens.app.tasks.work import Given, Work
+from seglens.core.errors import SeglensError
+from seglens.core.explanation import Explanation, open_explanations
+from seglens.core.network import Network
+from seglens.run.describe import colours_of
+from seglens.run.mask_removal import changes, remove_mask
+from seglens.run.segment import Segmentation
+from seglens.run.verification import Answer
+from seglens.run.verify import verify as run
+
+
+def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
+    """What becomes of the prediction."""
+    given = work.picture(payload["image"])
+    network = work.network(payload["network"])
+    fill = _fill(payload["fill"])
+    if payload["what"] == "mask":
+        return _without_mask(work, payload, network, given, fill)
+    e = open_explanations(payload["explanation"])
+    if not isinstance(e, Explanation):
+        raise SeglensError("several explanations were kept where one was expected.\n  Explain again, then verify.")
+    found = run(network, given.image, e, share=payload["share"], fill=fill, truth=given.truth)
+    c = found.controls
+    meta = {
+        "target": e.target,
+        "fill": found.fill,
+        "removed": int(found.removed.sum()),
+        "before": _answer(found.before),
+        "after": _answer(found.after),
+        "bare": _answer(found.bare),
+        "p_value": found.p_value,
+        "controls": {"n": len(c), "probabilities": c.probabilities.tolist()} if len(c) else None,
+        "change": _change(network, found.before, found.after, e.region),
+        "notes": [*found.said, *found.notes],
+    }
+    text = f"sl.open({str(Path(payload['explanation']))!r})"
+    return Outcome(
+        meta=meta,
+        arrays={**_planes(found.before, found.after), "removed": found.removed},
+        python=python_line.call(
+            "verify",
+            python_line.network_text(payload["network"]),
+            python_line.image_text(payload["image"]),
+            text,
+            share=repr(payload["share"]),
+            fill=repr(fill),
+            **_truth(payload),
+        ),
+        formats=("png", "svg", "pdf", "html", "npz", "json"),
+        save=found.save,
+    )
+
+
+def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, given: Given, fill: Any) -> Outcome:
+    target = made_target(work, payload)
+    found = remove_mask(network, given.image, work.mask(payload["mask"]), target, fill=fill, truth=given.truth)
+    meta = {
+        "target": found.target,
+        "fill": found.fill,
+        "removed": int(found.removed.sum()),
+        "before": _answer(found.before),
+        "after": _answer(found.after),
+        "bare": None,
+        "p_value": None,
+        "controls": None,
+        "change": _change(network, found.before, found.after, found.region),
+        "notes": list(found.notes),
+    }
+    words = python_line.call(
+        "remove_mask",
+        python_line.network_text(payload["network"]),
+        python_line.image_text(payload["image"]),
+        f"np.load({payload['mask']!r})",
+        python_line.target_text(payload.get("target"), payload.get("masks", {})),
+        fill=repr(fill),
+        **_truth(payload),
+    )
+    line = words.replace("sl.remove_mask", "remove_mask")
+    return Outcome(
+        meta=meta,
+        arrays={**_planes(found.before, found.after), "removed": found.removed},
+        python=f"from seglens.run.mask_removal import remove_mask\n{line}",
+    )
+
+
+def _truth(payload: Mapping[str, Any]) -> dict[str, str]:
+    image = payload["image"]
+    return {"truth": python_line.image_text(image, "truth")} if python_line.has_truth(image) else {}
+
+
+def _fill(text: str) -> Any:
+    """A fill by name, or a grey as a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _answer(a: Answer) -> dict[str, Any]:
+    said = a.labelled()
+    return {"score": a.score, "probability": a.probability, "label": said[0][0] if said else None, "iou": a.iou}
+
+
+def _planes(before: Answer, after: Answer) -> dict[str, NDArray[Any]]:
+    seen = after.segmentation.image
+    picture = seen if seen.ndim == 3 else np.repeat(seen[..., None], 3, -1)
+    planes: dict[str, NDArray[Any]] = {"picture": np.ascontiguousarray(picture[..., :3])}
+    for name, answer in (("before", before), ("after", after)):
+        s: Segmentation = answer.segmentation
+        labels = s.labels if s.labels is not None else s.masks
+        if labels is not None:
+            planes[name] = labels
+    return planes
+
+
+def _change(network: Network, before: Answer, after: Answer, region: NDArray[np.bool_] | None) -> list[dict[str, Any]]:
+    colours = colours_of(before.segmentation.classes.names, network)
+    found = changes(before, after, region)
+    found.sort(key=lambda c: -abs(c["after"] - c["before"]))
+    return [{**{k: v for k, v in c.items() if k != "index"}, "colour": list(colours[c["index"]])} for c in found]

@@ -1,0 +1,130 @@
+"""remove_mask(): take the pixels of a mask away, segment again, and say what became of a region and of all classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seglens.core.errors import ParameterError, ShapeError
+from seglens.core.images import Source
+from seglens.core.network import Network
+from seglens.core.targets import Channel, Target, Targets
+from seglens.perturb import fills
+from seglens.run.explain import provenance
+from seglens.run.questions import Case, NetworkSource, make_case, most_frequent, noted, open_network, times
+from seglens.run.taking import Taking, quantity_of
+from seglens.run.verification import Answer, composed
+from seglens.run.verify import segmented_output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskRemoval:
+    """A picture with and without the pixels of a mask.
+
+    target: in words. fill: what stands in their place, in words. removed: bool [*picture], the pixels taken away;
+    removed_pixels: how many on the network's input grid, where they are replaced. region: bool [*picture], that of the
+    unchanged picture. before, after: what the network makes of it. label: index of the target's class. quantity: what
+    `probability` is. notes: what was warned of.
+    """
+
+    target: str
+    fill: str
+    removed: NDArray[np.bool_]
+    removed_pixels: int
+    region: NDArray[np.bool_]
+    before: Answer
+    after: Answer
+    label: int
+    quantity: str
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def remove_mask(
+    network: NetworkSource,
+    image: Source,
+    mask: NDArray[np.bool_],
+    target: Target | Channel | str | int | None = None,
+    *,
+    fill: fills.Fill = "mean",
+    truth: Source | None = None,
+    instances: Source | None = None,
+    ignore: int | None = 255,
+    device: str | torch.device | None = None,
+) -> MaskRemoval:
+    """What does the network say without these pixels?
+
+    mask: bool [*picture], the pixels to be replaced, of the region too where it lies in it. They are replaced whole on
+    the network's input grid, as `verify` does it. target: whose probability is looked at, and where; None is the class
+    that covers most. The region stays that of the unchanged picture. Cost: 2 F.
+    Raises EmptyRegionError; ShapeError for a mask of another size; ParameterError for an empty mask, for a classifier
+    and for units that are no classes; NonFiniteError, and what `make_case` raises.
+    """
+    try:
+        fills.check_fill(fill)
+    except ParameterError as wrong:
+        raise ParameterError(f"fill is {wrong}") from wrong
+    net = open_network(network, device)
+    with noted() as notes:
+        case = make_case(net, image, truth=truth, instances=instances, ignore=ignore)
+        if mask.shape != case.frame.original:
+            raise ShapeError(
+                f"the mask is {times(mask.shape)}, the picture {times(case.frame.original)}.\n"
+                "  Give a mask of the picture's own size.",
+                mask.shape,
+            )
+        y = segmented_output(net, case)
+        asked = Targets.of(most_frequent(net, case) if target is None else target).items[0]
+        found = _Without(net, case, y, replace(asked, of=asked.of or "probabilities"), ignore).run(mask, fill)
+    said = (*case.notes, *map(str, notes))
+    return replace(found, notes=tuple(dict.fromkeys(said)))
+
+
+class _Without(Taking):
+    def __init__(self, network: Network, case: Case, y: Tensor, target: Target, ignore: int | None) -> None:
+        super().__init__(network, case, y, target, ignore)
+        self._target = target
+
+    def run(self, mask: NDArray[np.bool_], fill: fills.Fill) -> MaskRemoval:
+        """Take it away. Raises ParameterError where nothing of it is left on the grid."""
+        case, display = self._case, self._case.picture.display
+        gridded = case.frame.to_grid(torch.from_numpy(np.ascontiguousarray(mask))).numpy()
+        if not gridded.any():
+            raise ParameterError(
+                "the mask is empty on the grid that the network sees, so nothing would be removed.\n"
+                f"  That grid is {times(case.frame.resized)}: draw a larger part."
+            )
+        outputs, scores, probabilities, filled = self._looked(gridded[None], fill)
+        removed = self._carried(gridded)
+        before = self._answer(self._y, *self._read(self._y), display)
+        picture = composed(display, filled, removed)
+        after = self._answer(outputs[0], float(scores[0]), float(probabilities[0]), picture)
+        return MaskRemoval(
+            target=str(self._target),
+            fill=fills.name_of_fill(fill),
+            removed=removed,
+            removed_pixels=int(gridded.sum()),
+            region=self._carried(self._inside.numpy()),
+            before=before,
+            after=after,
+            label=self._label,
+            quantity=quantity_of(self._scores, before.segmentation.classes.names),
+            provenance=provenance(self._network, case),
+        )
+
+
+def changes(before: Answer, after: Answer, region: NDArray[np.bool_] | None) -> list[dict[str, Any]]:
+    """Of each class that occurs before or after its pixels on the picture, then those within the region."""
+    found: list[dict[str, Any]] = []
+    for c, name in enumerate(before.segmentation.classes.names):
+        was, now = before.segmentation.mask(c), after.segmentation.mask(c)
+        if was.any() or now.any():
+            inside = np.zeros_like(was) if region is None else region
+            counts = (was, now, was & inside, now & inside)
+            keys = ("before", "after", "region_before", "region_after")
+            found.append({"index": c, "name": name, **dict(zip(keys, (int(m.sum()) for m in counts), strict=True))})
+    return found

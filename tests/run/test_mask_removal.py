@@ -1,0 +1,78 @@
+"""A mask taken away is what verify takes away where the two are the same, and what is counted is what is seen."""
+
+import numpy as np
+import pytest
+
+import seglens as sl
+from seglens.datasets.streets import Streets
+from seglens.run.mask_removal import changes, remove_mask
+
+pytestmark = pytest.mark.filterwarnings("ignore::seglens.core.errors.SeglensWarning")
+
+
+@pytest.fixture(scope="module")
+def network() -> sl.Network:
+    return sl.load("streets-unet")
+
+
+@pytest.fixture(scope="module")
+def street() -> np.ndarray:
+    return Streets(1, (192, 384), seed=3)[0].image
+
+
+def test_all_context_in_a_mask_is_what_verify_calls_bare(network: sl.Network, street: np.ndarray) -> None:
+    checked = sl.verify(network, street, "saliency", "car", controls=0)
+    region = checked.explanation.region
+    assert region is not None
+    found = remove_mask(network, street, ~region, "car")
+    assert np.array_equal(found.region, region)
+    assert found.removed_pixels == checked.context_pixels
+    assert found.after.probability == pytest.approx(checked.bare.probability, abs=1e-6)
+    assert found.before.probability == pytest.approx(checked.before.probability, abs=1e-6)
+    assert found.after.iou == checked.bare.iou
+    assert np.array_equal(found.after.segmentation.labels, checked.bare.segmentation.labels)  # pyright: ignore
+    assert np.array_equal(found.after.segmentation.image, checked.bare.segmentation.image)
+
+
+def test_the_region_itself_may_go(network: sl.Network, street: np.ndarray) -> None:
+    region = sl.segment(network, street).mask("car")
+    found = remove_mask(network, street, region, "car")
+    assert found.after.probability < 0.8 * found.before.probability
+    listed = {c["name"]: c for c in changes(found.before, found.after, found.region)}
+    labels = found.after.segmentation.labels
+    assert labels is not None
+    assert listed["car"]["before"] == int(region.sum())
+    assert listed["car"]["region_before"] == int(region.sum())
+    assert listed["car"]["after"] == int((labels == listed["car"]["index"]).sum())
+    for way in ("before", "after"):
+        assert sum(c[way] for c in listed.values()) == region.size
+        assert sum(c[f"region_{way}"] for c in listed.values()) == int(found.region.sum())
+
+
+def test_pixels_outside_the_mask_stay(network: sl.Network, street: np.ndarray) -> None:
+    mask = np.zeros(street.shape[:2], bool)
+    mask[40:120, 100:200] = True
+    found = remove_mask(network, street, mask, "car", fill="black")
+    seen = found.after.segmentation.image
+    assert np.array_equal(seen[~mask], street[~mask])
+    assert not seen[mask].any()
+
+
+@pytest.mark.parametrize(
+    ("mask", "network_name", "error", "words"),
+    [
+        (np.ones((5, 5), bool), "streets-unet", sl.errors.ShapeError, "5 × 5"),
+        (np.zeros((192, 384), bool), "streets-unet", sl.errors.ParameterError, "empty"),
+        (np.ones((192, 384), bool), "streets-classifier", sl.errors.ParameterError, "classifier"),
+    ],
+)
+def test_what_cannot_be_removed_is_refused_in_words(
+    street: np.ndarray, mask: np.ndarray, network_name: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        remove_mask(network_name, street, mask)
+
+
+def test_an_unknown_fill_is_refused(network: sl.Network, street: np.ndarray) -> None:
+    with pytest.raises(sl.errors.ParameterError, match="fill"):
+        remove_mask(network, street, np.ones((192, 384), bool), "car", fill="glitter")  # pyright: ignore
