@@ -76,7 +76,7 @@ export function writePanels(panels: readonly PanelText[]): string {
       if (panel.kind === "verify") {
         const { what, mask, explanation, share, fill } = panel;
         const about = panel.ask ? `@${writeAsk(panel.ask)}` : "";
-        const rest = what === "mask" ? { mask } : { explanation, share };
+        const rest: Record<string, Value> = what === "mask" ? { mask } : { explanation, share };
         return `${pin}verify:${what}${fields({ ...rest, fill })}${about}`;
       }
       return `${pin}${panel.kind}`;

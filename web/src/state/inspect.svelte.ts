@@ -1,0 +1,339 @@
+/** The inspection: one image and network, a target, and the panels that show what was asked about it. */
+
+import type { ImageInfo, MethodCard, NetworkInfo } from "../core/api";
+import { keepMask } from "../core/client";
+import { type Look, USUAL } from "../core/colours";
+import { Latest } from "../core/latest";
+import { pixelsIn } from "../core/masks";
+import { FIT, type Point, readView, type View, writeView } from "../core/zoom";
+import { type PanelText, readAsk, readPanels, type Value, writeAsk, writePanels } from "../views/inspect/link";
+import type { Ask, Where } from "../views/inspect/question";
+import { Drawing } from "./inspect/drawing.svelte";
+import { MapPanel, type Panel, ScenePanel, type Slot, VerifyPanel } from "./inspect/panel.svelte";
+import { classOf, regionMask } from "./inspect/regions";
+import { Scene } from "./inspect/scene.svelte";
+import { notices } from "./notices.svelte";
+import { session } from "./session.svelte";
+
+export const TOOLS = ["segment", "pixel", "box", "polygon", "lasso", "brush", "erase", "pan"] as const;
+export type Tool = (typeof TOOLS)[number];
+
+export const MOST_PANELS = 9;
+
+/** What is tried first where a place was pointed at, in this order. */
+const QUICK = ["hires-cam", "grad-cam", "saliency"];
+export const CONTEXT = "context-saliency";
+
+class Inspect {
+  scene = $state.raw<Scene | null>(null);
+  panels = $state.raw<Panel[]>([]);
+  /** Id of the panel that keys and the display's histogram are about. */
+  focus = $state(0);
+  ask = $state.raw<Ask | null>(null);
+  view = $state.raw<View>(FIT);
+  cursor = $state.raw<Point | null>(null);
+  tool = $state<Tool>("segment");
+  radius = $state(6);
+  /** What is drawn: where to ask, or what to take away. */
+  drawing = $state<"ask" | "remove">("ask");
+  drawn = $state.raw<Drawing | null>(null);
+  away = $state.raw<Drawing | null>(null);
+  look = $state<Look>({ ...USUAL });
+  /** Whether the colours of all maps end at the same value. */
+  shared = $state(false);
+  outline = $state(true);
+  borders = $state(true);
+  under = $state<"grey" | "colour" | "none">("grey");
+  /** Of classes over the picture. */
+  strength = $state(0.55);
+  /** Index of the class that the legend points at. */
+  lit = $state<number | null>(null);
+  method = $state("");
+  parameters = $state.raw<Record<string, Record<string, Value>>>({});
+  share = $state(0.1);
+  fill = $state("mean");
+  #pointer = new Latest();
+  #noted = "";
+
+  focused = $derived(this.panels.find((p) => p.id === this.focus) ?? null);
+  maps = $derived(this.panels.filter((p): p is MapPanel => p.kind === "map"));
+  /** The map that the next step is about: the one in focus, else the newest of this target. */
+  current = $derived.by(() => {
+    if (this.focused?.kind === "map") return this.focused;
+    return this.maps.findLast((p) => p.slot === "long") ?? this.maps.at(-1) ?? null;
+  });
+
+  /** One byte a pixel: the region that is asked about; null where there is none, or it is not known yet. */
+  region = $derived.by(() => {
+    const { ask, scene } = this;
+    if (!ask || !scene?.flat || scene.network.task !== "segment") return null;
+    // The mask in hand changes in place.
+    void this.drawn?.settled;
+    const own = this.drawn && this.drawn.pixels > 0 && ask.where.kind === "mask" ? this.drawn.mask.slice() : null;
+    const known = regionMask(scene, ask.where, ask.channel, own);
+    return known ?? this.maps.findLast((p) => p.ask === ask && p.plane?.region)?.plane?.region ?? null;
+  });
+  regionPixels = $derived(this.region ? pixelsIn(this.region) : null);
+
+  get cards(): MethodCard[] {
+    return session.info?.methods ?? [];
+  }
+
+  card(name: string): MethodCard | null {
+    return this.cards.find((c) => c.name === name) ?? null;
+  }
+
+  /** Takes up another image or network; what the address says of panels and target is restored if it is news. */
+  open(network: NetworkInfo, image: ImageInfo, fields: Record<string, string>): void {
+    if (this.scene?.network.id === network.id && this.scene.image.id === image.id) return;
+    const kinds = this.panels.flatMap((p) => (p instanceof ScenePanel ? [p.kind] : []));
+    for (const panel of this.panels) if (!(panel instanceof ScenePanel)) panel.leave();
+    this.#pointer.clear();
+    const scene = new Scene(network, image);
+    this.scene = scene;
+    this.ask = null;
+    this.cursor = null;
+    this.lit = null;
+    this.view = FIT;
+    this.drawn = scene.flat ? new Drawing(scene.size) : null;
+    this.away = scene.flat ? new Drawing(scene.size) : null;
+    this.method ||= this.quick()?.name ?? "";
+    const news = state(fields) !== this.#noted && Boolean(fields.t || fields.p);
+    this.panels = [];
+    for (const kind of new Set(kinds)) if (image.truth || (kind !== "truth" && kind !== "error")) this.show(kind);
+    if (!this.panels.length) this.show(network.task === "segment" ? "prediction" : "image");
+    void scene.load();
+    if (news) this.restore(fields);
+  }
+
+  /** Goes where a link leads within the image at hand; what this page noted itself is no news. */
+  follow(fields: Record<string, string>): void {
+    if (this.scene && (fields.t || fields.p) && state(fields) !== this.#noted) this.restore(fields);
+  }
+
+  restore(fields: Record<string, string>): void {
+    const { scene } = this;
+    if (!scene) return;
+    this.#noted = state(fields);
+    const asked = readAsk(fields.t);
+    this.ask = asked;
+    this.view = readView(fields.v);
+    const tool = TOOLS.find((t) => t === fields.k);
+    if (tool) this.tool = tool;
+    const texts = readPanels(fields.p);
+    if (texts.length) {
+      for (const panel of this.panels) if (!(panel instanceof ScenePanel)) panel.leave();
+      this.panels = texts.slice(0, MOST_PANELS).map((text) => this.#restored(text, scene, asked));
+      this.focus = this.panels.at(-1)?.id ?? 0;
+    } else if (asked) void this.pose(asked);
+  }
+
+  #restored(text: PanelText, scene: Scene, asked: Ask | null): Panel {
+    let panel: Panel;
+    if (text.kind === "map") {
+      const card = this.card(text.method);
+      const ask = text.ask ?? (card && !card.takes_target ? null : asked);
+      panel = new MapPanel(scene, ask, text.method, text.parameters, card?.fast ? "quick" : "long");
+      this.parameters = { ...this.parameters, [text.method]: text.parameters };
+      void panel.run();
+    } else if (text.kind === "verify") {
+      const { what, share, fill, mask, explanation } = text;
+      const ask = text.ask ?? asked ?? { channel: "", against: null, where: { kind: "class" }, of: null };
+      panel = new VerifyPanel(scene, ask, what === "mask" ? { what, mask, fill } : { what, explanation, share, fill });
+      void panel.run();
+    } else {
+      panel = new ScenePanel(text.kind);
+      this.#wanted(text.kind);
+    }
+    panel.pinned = text.pinned;
+    return panel;
+  }
+
+  /** What the address is to say. */
+  noted(): Record<string, string> {
+    const texts = this.panels.map((p) => (p instanceof ScenePanel ? p.text : p.text(this.ask)));
+    const plain = texts.length === 1 && texts[0]?.kind === "prediction" && !texts[0].pinned;
+    return {
+      t: writeAsk(this.ask),
+      p: plain ? "" : writePanels(texts),
+      v: writeView(this.view),
+      k: this.tool === "segment" ? "" : this.tool,
+    };
+  }
+
+  wrote(fields: Record<string, string>): void {
+    this.#noted = state(fields);
+  }
+
+  /** Shows image, prediction, truth or error in a panel of its own, or goes to the one that is there. */
+  show(kind: ScenePanel["kind"]): void {
+    const there = this.panels.find((p) => p.kind === kind);
+    if (there) {
+      this.focus = there.id;
+      return;
+    }
+    this.#wanted(kind);
+    this.#add(new ScenePanel(kind));
+  }
+
+  #wanted(kind: ScenePanel["kind"]): void {
+    const fail = (f: unknown) => notices.fail(f);
+    if (kind === "truth" || kind === "error") this.scene?.wantTruth().catch(fail);
+    if (kind === "error") this.scene?.wantMistakes().catch(fail);
+  }
+
+  /** Asks about something else: panels of the question before go unless they are pinned, and the quick answer comes. */
+  async pose(ask: Ask): Promise<void> {
+    this.ask = ask;
+    if (ask.where.kind !== "mask" && this.drawn?.pixels) this.drawn.clear();
+    for (const panel of [...this.panels]) {
+      const stale = panel.slot === "long" || panel.slot === "verify";
+      if (stale && !panel.pinned) this.close(panel);
+    }
+    const quick = this.quick();
+    if (quick) await this.run(quick.name);
+  }
+
+  /** Changes the question, without another place: class, what it is held against, what is read. */
+  async change(part: Partial<Ask>): Promise<void> {
+    if (this.ask) await this.pose({ ...this.ask, ...part });
+  }
+
+  /** Asks where the class is the one that most of the place is predicted as. */
+  async poseAt(where: Where): Promise<void> {
+    const { scene } = this;
+    if (!scene) return;
+    const mask = regionMask(scene, where, "", this.drawn?.mask ?? null);
+    const channel = where.kind === "segment" ? where.of : where.kind === "confused" ? where.predicted : classOf(scene, mask);
+    const kept = this.ask?.channel ?? scene.network.classes[0]?.name ?? "";
+    await this.pose({ channel: channel ?? kept, against: null, where, of: this.ask?.of ?? null });
+  }
+
+  /** The map follows the pointer: one request in flight, the latest pixel wins. */
+  pointAt(pixel: Point): void {
+    const { scene } = this;
+    const card = this.quick();
+    if (!scene || !card) return;
+    const channel = scene.nameOf(scene.labels?.[pixel.y * scene.size.width + pixel.x]);
+    if (!channel) return;
+    const ask: Ask = { channel, against: null, where: { kind: "pixel", at: [pixel.y, pixel.x] }, of: this.ask?.of ?? null };
+    this.#pointer.run(async () => {
+      if (this.scene !== scene) return;
+      const panel = new MapPanel(scene, ask, card.name, this.parameters[card.name] ?? {}, "quick");
+      await panel.run();
+      if (this.scene !== scene) return;
+      this.ask = ask;
+      this.#add(panel);
+    });
+  }
+
+  /** The method that answers at once: the chosen one where it is fast, else the first that there is. */
+  quick(): MethodCard | null {
+    const usable = (name: string) => {
+      const card = this.card(name);
+      return card && card.fast && card.takes_target && !card.problem ? card : null;
+    };
+    return usable(this.method) ?? QUICK.map(usable).find(Boolean) ?? this.cards.find((c) => usable(c.name)) ?? null;
+  }
+
+  /** Puts a method to the target at hand. */
+  async run(name = this.method): Promise<void> {
+    const { scene } = this;
+    const card = this.card(name);
+    if (!scene || !card) return;
+    if (card.takes_target && !this.ask) {
+      notices.fail("First choose what is to be explained: click it in the picture, or a class in the legend.");
+      return;
+    }
+    const panel = new MapPanel(scene, card.takes_target ? this.ask : null, name, { ...this.parameters[name] }, card.fast ? "quick" : "long");
+    this.#add(panel);
+    await panel.run();
+  }
+
+  /** Takes away what a map marks, and looks again. */
+  async verify(map: MapPanel): Promise<void> {
+    if (!map.ask || !map.result) return;
+    await this.#remove(map.ask, { what: "salient", explanation: map.result.key, share: this.share, fill: this.fill });
+  }
+
+  /** Takes away what was painted. */
+  async verifyDrawn(): Promise<void> {
+    const { away, scene, ask } = this;
+    if (!away || !scene) return;
+    if (!ask) {
+      notices.fail("First choose what is to be looked at when the painted part is gone: click it in the picture.");
+      return;
+    }
+    try {
+      const mask = await keepMask(away.mask, scene.size.height, scene.size.width);
+      await this.#remove(ask, { what: "mask", mask, fill: this.fill });
+    } catch (failed) {
+      notices.fail(failed);
+    }
+  }
+
+  async #remove(ask: Ask, removal: VerifyPanel["removal"]): Promise<void> {
+    if (!this.scene) return;
+    const panel = new VerifyPanel(this.scene, ask, removal);
+    this.#add(panel);
+    await panel.run();
+  }
+
+  /** The drawing in hand, by what it is for. */
+  get hand(): Drawing | null {
+    return this.drawing === "ask" ? this.drawn : this.away;
+  }
+
+  /** A stroke or step ended: what was drawn is laid on the server and asked about, if it is for asking. */
+  async drew(): Promise<void> {
+    const { scene, drawn } = this;
+    if (this.drawing !== "ask" || !scene || !drawn) return;
+    if (!drawn.pixels) {
+      if (this.ask?.where.kind === "mask") this.ask = null;
+      return;
+    }
+    try {
+      const id = await keepMask(drawn.mask.slice(), scene.size.height, scene.size.width);
+      if (this.scene === scene) await this.poseAt({ kind: "mask", id });
+    } catch (failed) {
+      notices.fail(failed);
+    }
+  }
+
+  /** Stops what runs for the panel in focus, or else the newest that runs. */
+  cancel(): void {
+    const busy = [this.focused, ...[...this.panels].reverse()].find((p) => p && !(p instanceof ScenePanel) && p.busy);
+    if (busy && !(busy instanceof ScenePanel)) busy.stop();
+  }
+
+  close(panel: Panel): void {
+    const at = this.panels.indexOf(panel);
+    if (!(panel instanceof ScenePanel)) panel.leave();
+    this.panels = this.panels.filter((p) => p !== panel);
+    if (this.focus === panel.id) this.focus = this.panels[Math.max(0, at - 1)]?.id ?? 0;
+  }
+
+  /** A panel takes the place of the one of its kind that is not pinned, else a place of its own. */
+  #add(panel: Panel): void {
+    const old = panel.slot === "scene" ? undefined : this.panels.find((p) => p.slot === panel.slot && !p.pinned);
+    const full = this.panels.length >= MOST_PANELS;
+    const out = old ?? (full ? (this.panels.find((p) => !p.pinned && p.slot !== "scene") ?? this.panels.at(-1)) : undefined);
+    if (out) {
+      panel.place = out.place;
+      if (!(out instanceof ScenePanel)) out.leave();
+      this.panels = this.panels.map((p) => (p === out ? panel : p));
+    } else this.panels = [...this.panels, panel];
+    this.focus = panel.id;
+  }
+
+  setParameter(method: string, name: string, value: Value | undefined): void {
+    const { [name]: _, ...rest } = this.parameters[method] ?? {};
+    this.parameters = { ...this.parameters, [method]: value === undefined ? rest : { ...rest, [name]: value } };
+  }
+}
+
+/** What of the address is this view's. */
+const state = ({ t = "", p = "", v = "", k = "" }: Record<string, string>): string => [t, p, v, k].join("\n");
+
+export type { Slot };
+export const inspect = new Inspect();
