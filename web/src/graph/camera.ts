@@ -18,6 +18,9 @@ export interface Area {
   h: number;
 }
 
+/** Room at the top of the view for its tools. */
+const TOP = 48;
+
 const [LEAST, MOST] = [0.002, 3];
 
 const within = (scale: number) => Math.max(LEAST, Math.min(MOST, scale));
@@ -34,7 +37,7 @@ export function opening(area: Area, view: Size): Camera {
   const whole = fit(area, view, 1);
   if (whole.scale >= 0.55) return whole;
   const scale = within(Math.max(0.55, Math.min(0.85, (view.width - 32) / Math.max(area.w, 1))));
-  return { ...centred(area, view, scale), y: area.y - 16 / scale };
+  return { ...centred(area, view, scale), y: area.y - TOP / scale };
 }
 
 export function centred(area: Area, view: Size, scale: number): Camera {

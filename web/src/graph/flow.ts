@@ -1,4 +1,4 @@
-/** What can be said of the edges between parts before any part has a place: runs, depths, ways round. */
+/** What can be said of the edges between parts before any part has a place: runs, and ways round. */
 
 import { ENTER, LEAVE, type Local } from "./project";
 
@@ -53,17 +53,6 @@ export function runsOf(n: number, edges: readonly Local[]): number[][] {
     runs.push(run);
   }
   return runs;
-}
-
-/** For each place the length of the longest way to it; LEAVE lies below all. */
-export function depthsOf(n: number, edges: readonly Local[]): (place: number) => number {
-  const { next, order } = flowOf(n, edges);
-  const depth = new Array<number>(n + 2).fill(0);
-  for (const i of order) {
-    for (const t of next[i] as number[]) depth[t] = Math.max(depth[t] as number, (depth[i] as number) + 1);
-  }
-  depth[n + 1] = Math.max(...depth);
-  return (place) => depth[number(n, place)] as number;
 }
 
 /** Which edges have a longer way round, by way of other parts: skip connections. */

@@ -11,6 +11,8 @@ export type Memo = Map<string, Placed>;
 
 const PAD = 14;
 const LINE = 15;
+/** How much wider the name is, which is written bold. */
+const BOLD = 1.14;
 const [NARROWEST, WIDEST] = [96, 272];
 
 interface Sized {
@@ -107,7 +109,7 @@ function closedSize(tree: Tree, index: number, hidden: number): Sized {
   const lines = hidden ? [`${hidden} more`, "show"] : linesOf(item);
   // Outlines that slant or round leave less room for words.
   const margin = hidden || item.children.length ? 44 : 40;
-  const w = Math.max(NARROWEST, Math.min(WIDEST, Math.max(...lines.map(textWidth)) + margin));
+  const w = Math.max(NARROWEST, Math.min(WIDEST, Math.max(...lines.map((line, i) => textWidth(line) * (i ? 1 : BOLD))) + margin));
   return { w: stepped(w), h: 14 + lines.length * LINE, placed: null, shift: 0 };
 }
 

@@ -1,8 +1,9 @@
-/** Places for the parts of one module: chains straight down, the rest by dagre's layered layout, bounded in its cost. */
+/** Places for the parts of one module: chains straight down, branches by dagre, skips in lanes beside them. */
 
 import dagre from "@dagrejs/dagre";
+import { runsOf, skips } from "./flow";
+import { lanesOf, type Lane } from "./lanes";
 import { ENTER, LEAVE, type Local } from "./project";
-import { depthsOf, runsOf, skips } from "./flow";
 
 /** Places relative to the module's content; x and y are upper left corners. */
 export interface Placed {
@@ -24,9 +25,6 @@ const GAP = { nodesep: 22, edgesep: 14, ranksep: 30 };
 /** Room above and below the parts, where wires enter and leave. */
 const DOOR = 18;
 
-/** Bends that dagre may be asked for: edges beyond these, the longest ones, are drawn without. */
-const BENDS = 300;
-
 /** Parts in a run stand straight below each other; for dagre they are one box. */
 interface Block {
   parts: number[];
@@ -34,30 +32,62 @@ interface Block {
   h: number;
 }
 
+type Arranged = Omit<Placed, "skip">;
+
 /** Places for parts of these sizes, as the edges between them ask. */
 export function placed(w: readonly number[], h: readonly number[], edges: readonly Local[]): Placed {
-  const blocks = runsOf(w.length, edges).map((parts) => ({
+  const skip = skips(w.length, edges);
+  // What skips parts tells nothing of their order, and would only bend the way that it skips.
+  const main = edges.filter((_, i) => !skip[i]);
+  const blocks = runsOf(w.length, main).map((parts) => ({
     parts,
     w: Math.max(...parts.map((i) => w[i] as number)),
     h: parts.reduce((sum, i) => sum + (h[i] as number) + GAP.ranksep, -GAP.ranksep),
   }));
   const home = new Map(blocks.flatMap((b, k) => b.parts.map((i) => [i, k] as const)));
   const block = (place: number) => home.get(place) ?? place;
-  const outer = edges.map((e) => ({ from: block(e.from), to: block(e.to), count: 1 }));
-  const places = arranged(blocks, outer);
+  const { bends, ...frame } = arranged(blocks, main.map((e) => ({ ...e, from: block(e.from), to: block(e.to) })));
   const [x, y] = [new Array<number>(w.length).fill(0), new Array<number>(w.length).fill(0)];
   blocks.forEach((b, k) => {
-    let top = places.y[k] as number;
+    let top = frame.y[k] as number;
     for (const i of b.parts) {
-      x[i] = (places.x[k] as number) + (b.w - (w[i] as number)) / 2;
+      x[i] = (frame.x[k] as number) + (b.w - (w[i] as number)) / 2;
       y[i] = top;
       top += (h[i] as number) + GAP.ranksep;
     }
   });
-  return { ...places, x, y, skip: skips(w.length, edges) };
+  const lanes = lanesOf(
+    { ...frame, x, y, w, h },
+    edges.filter((_, i) => skip[i]),
+  );
+  return widened({ ...frame, x, y, bends: merged(skip, bends, lanes), skip }, w);
 }
 
-function arranged(blocks: readonly Block[], edges: readonly Local[]): Omit<Placed, "skip"> {
+function merged(skip: readonly boolean[], bends: readonly number[][], lanes: readonly Lane[]): number[][] {
+  let [m, l] = [0, 0];
+  return skip.map((skips_) => {
+    if (!skips_) return bends[m++] as number[];
+    const { x, top, bottom } = lanes[l++] as Lane;
+    return [x, top, x, bottom];
+  });
+}
+
+/** With everything, wires too, right of 0 and left of the width. */
+function widened(p: Placed, w: readonly number[]): Placed {
+  const wires = p.bends.flatMap((b) => b.filter((_, k) => k % 2 === 0));
+  const left = Math.min(...p.x, ...wires, p.enter, p.leave);
+  const right = Math.max(...p.x.map((x, i) => x + (w[i] as number)), ...wires, p.enter, p.leave);
+  return {
+    ...p,
+    width: Math.max(0, right - left),
+    x: p.x.map((x) => x - left),
+    enter: p.enter - left,
+    leave: p.leave - left,
+    bends: p.bends.map((b) => b.map((v, k) => (k % 2 ? v : v - left))),
+  };
+}
+
+function arranged(blocks: readonly Block[], edges: readonly Local[]): Arranged {
   if (blocks.length < 2) return column(blocks, edges);
   try {
     return dagred(blocks, edges);
@@ -67,7 +97,7 @@ function arranged(blocks: readonly Block[], edges: readonly Local[]): Omit<Place
   }
 }
 
-function dagred(blocks: readonly Block[], edges: readonly Local[]): Omit<Placed, "skip"> {
+function dagred(blocks: readonly Block[], edges: readonly Local[]): Arranged {
   const graph = new dagre.graphlib.Graph();
   graph.setGraph({ ...GAP, ranker: blocks.length > 100 ? "tight-tree" : "network-simplex" });
   graph.setDefaultEdgeLabel(() => ({}));
@@ -75,13 +105,12 @@ function dagred(blocks: readonly Block[], edges: readonly Local[]): Omit<Placed,
   const doors = [ENTER, LEAVE].map((door) => edges.some((e) => e.from === door || e.to === door));
   if (doors[0]) graph.setNode(String(ENTER), { width: 2, height: 2 });
   if (doors[1]) graph.setNode(String(LEAVE), { width: 2, height: 2 });
-  const routed = affordable(blocks.length, edges);
-  edges.forEach((e, i) => {
-    if (routed[i] && e.from !== e.to) graph.setEdge(String(e.from), String(e.to));
-  });
+  // Edges within a block run straight down and are none of dagre's.
+  for (const e of edges) if (e.from !== e.to) graph.setEdge(String(e.from), String(e.to));
   dagre.layout(graph);
   const at = (i: number) => graph.node(String(i)) as { x: number; y: number };
-  const [tops, bottoms] = [blocks.map((b, i) => at(i).y - b.h / 2), blocks.map((b, i) => at(i).y + b.h / 2)];
+  const tops = blocks.map((b, i) => at(i).y - b.h / 2);
+  const bottoms = blocks.map((b, i) => at(i).y + b.h / 2);
   // The doors' own rows are not needed: wires end at the frame.
   const top = Math.min(...tops) - DOOR;
   const width = graph.graph().width ?? 0;
@@ -92,14 +121,14 @@ function dagred(blocks: readonly Block[], edges: readonly Local[]): Omit<Placed,
     y: tops.map((y) => y - top),
     enter: doors[0] ? at(ENTER).x : width / 2,
     leave: doors[1] ? at(LEAVE).x : width / 2,
-    bends: edges.map((e, i) => {
-      const points = routed[i] && e.from !== e.to ? (graph.edge(String(e.from), String(e.to)).points ?? []) : [];
+    bends: edges.map((e) => {
+      const points = e.from === e.to ? [] : (graph.edge(String(e.from), String(e.to)).points ?? []);
       return straightened(points.slice(1, -1)).flatMap((p) => [p.x, p.y - top]);
     }),
   };
 }
 
-function column(blocks: readonly Block[], edges: readonly Local[]): Omit<Placed, "skip"> {
+function column(blocks: readonly Block[], edges: readonly Local[]): Arranged {
   const width = Math.max(0, ...blocks.map((b) => b.w));
   let bottom = DOOR - GAP.ranksep;
   const y = blocks.map((b) => {
@@ -123,18 +152,4 @@ function straightened(points: readonly Point[]): Point[] {
     const [before, after] = [points[i - 1], points[i + 1]];
     return !before || !after || Math.abs(p.x - before.x) > 0.5 || Math.abs(p.x - after.x) > 0.5;
   });
-}
-
-/** The edges that dagre is to route: shortest first, until the bends are used up. */
-function affordable(n: number, edges: readonly Local[]): boolean[] {
-  const depths = depthsOf(n, edges);
-  const span = edges.map((e) => Math.max(0, depths(e.to) - depths(e.from) - 1));
-  const routed = edges.map(() => false);
-  let left = BENDS;
-  for (const i of [...edges.keys()].sort((a, b) => (span[a] as number) - (span[b] as number))) {
-    if ((span[i] as number) > left) break;
-    routed[i] = true;
-    left -= span[i] as number;
-  }
-  return routed;
 }
