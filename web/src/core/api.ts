@@ -118,7 +118,7 @@ export interface Session {
   /** 256 colours each, of the maps that figures use. */
   colours: { sequential: Rgb[]; diverging: Rgb[] };
   jobs: Job[];
-  /** What the command line named, to begin with. */
+  /** Ids of what the command line named, to begin with; the network is among `networks`. */
   start: { network: string | null; image: string | null };
   limits: { upload: number; pixels: number };
 }

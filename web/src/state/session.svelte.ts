@@ -26,9 +26,11 @@ class SessionState {
     for (const job of this.info.jobs) jobs.hear(job);
     live((message) => this.#hear(message), (state, again) => this.#connected(state, again));
     const { n, s, i } = place.fields;
-    const network = n || this.info.start.network || this.info.builtin[0]?.name;
+    const first = this.info.networks.find((one) => one.id === this.info?.start.network);
+    if (first && (!n || n === first.source)) this.#take(first);
+    const source = n || this.info.builtin[0]?.name;
     await Promise.all([
-      network ? this.openNetwork(network) : Promise.resolve(),
+      this.network || !source ? Promise.resolve() : this.openNetwork(source),
       this.openSet(s || this.sets.find((t) => t.size > 0)?.id || "", i || this.info.start.image || ""),
     ]);
   }
@@ -39,8 +41,7 @@ class SessionState {
     try {
       const found = await jobs.run("open", { source });
       if (this.opening !== source) return false;
-      this.network = found.meta;
-      place.note({ n: source });
+      this.#take(found.meta);
       return true;
     } catch (failed) {
       notices.fail(failed);
@@ -81,6 +82,11 @@ class SessionState {
   update(image: ImageInfo): void {
     this.images = this.images.map((i) => (i.id === image.id ? image : i));
     if (this.image?.id === image.id) this.image = image;
+  }
+
+  #take(network: NetworkInfo): void {
+    this.network = network;
+    place.note({ n: network.source });
   }
 
   #hear(message: Message): void {
