@@ -77,7 +77,7 @@ export function act(rows: readonly Row[], at: number, key: string, shift = false
 
 /** The next row whose name begins so, from `at` on; a single letter moves on, a longer text may stay. */
 export function typed(tree: Tree, rows: readonly Row[], at: number, text: string): number {
-  const begin = text.length > 1 ? at : at + 1;
+  const begin = Math.max(0, text.length > 1 ? at : at + 1);
   for (let k = 0; k < rows.length; k++) {
     const i = (begin + k) % rows.length;
     const row = rows[i] as Row;
