@@ -18,8 +18,8 @@ from seglens.app.paths import IMAGES, Roots
 from seglens.app.settings import Settings
 from seglens.app.store import Store
 
-FIRST = "streets-16"
-"""The picture that the page begins with: a rider in the middle of it, well recognised."""
+FIRST = "streets-3"
+"""The picture that the page begins with: of its large rider context saliency has something to say."""
 
 PATIENCE = 180.0
 """Seconds in which the workers are to have come to life."""

@@ -1,5 +1,6 @@
 """Python that gives the same as a task did: what a person copies to go on without the page."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,18 @@ def image_text(spec: Mapping[str, Any], what: str = "image") -> str:
 def has_truth(spec: Mapping[str, Any]) -> bool:
     """Whether the picture has true labels."""
     return "index" in spec or spec["truth"] is not None
+
+
+def needs_truth(target: Mapping[str, Any] | None) -> bool:
+    """Whether a target's region speaks of true labels."""
+    return re.search(r"\b(truth|confused)\b", (target or {}).get("region") or "") is not None
+
+
+def truth_text(payload: Mapping[str, Any]) -> dict[str, str]:
+    """`truth=…`, where the question needs it and the picture has it."""
+    image = payload["image"]
+    asked = needs_truth(payload.get("target")) and has_truth(image)
+    return {"truth": image_text(image, "truth")} if asked else {}
 
 
 def target_text(target: Mapping[str, Any] | None, masks: Mapping[str, str]) -> str:

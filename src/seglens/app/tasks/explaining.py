@@ -10,9 +10,10 @@ import numpy as np
 
 from seglens.app import python_line
 from seglens.app.tasks.outcome import Glimpse, Outcome, Steps
-from seglens.app.tasks.work import Work, ready
+from seglens.app.tasks.work import Given, Work, ready
 from seglens.core.errors import ParameterError, suggest
 from seglens.core.explanation import Explanation, Explanations, open_explanations
+from seglens.core.images import Source
 from seglens.core.method import METHODS, Method, takes_target
 from seglens.core.region_text import parse_region
 from seglens.core.targets import Target
@@ -21,6 +22,9 @@ from seglens.run.several import Question
 from seglens.run.stepwise import Step, explain_steps, is_iterative
 
 FORMATS = ("png", "svg", "pdf", "html", "npz")
+
+CURVES = ("loss",)
+"""Extras that go step by step; other lists are weights of channels and the like."""
 
 KEPT = "explanation.npz"
 """In a result's folder: the explanation with every raw value."""
@@ -34,10 +38,15 @@ def explain(work: Work, payload: Mapping[str, Any]) -> Outcome | Steps:
     target = made_target(work, payload) if takes_target(method) else None
     began = time.monotonic()
     if is_iterative(method):
-        steps = explain_steps(network, given.image, method, target, truth=given.truth)
+        steps = explain_steps(network, given.image, method, target, truth=truth_for(payload, given))
         return (_glimpse(step, payload, began) for step in steps)
-    found = run(network, given.image, method, target, truth=given.truth)
+    found = run(network, given.image, method, target, truth=truth_for(payload, given))
     return explained(found[0] if isinstance(found, Explanations) else found, payload, time.monotonic() - began)
+
+
+def truth_for(payload: Mapping[str, Any], given: Given) -> Source | None:
+    """The true labels where the region speaks of them: those of another numbering hinder no other question."""
+    return given.truth if python_line.needs_truth(payload.get("target")) else None
 
 
 def made_method(name: str, settings: Mapping[str, Any]) -> Method:
@@ -96,11 +105,7 @@ def explained(e: Explanation, payload: Mapping[str, Any], seconds: float, stoppe
         "zero": not values.any(),
         "notes": list(e.notes),
         "numbers": e.numbers,
-        "curves": {
-            name: a.astype(float).tolist()
-            for name, a in curves.items()
-            if a.ndim == 1 and a.size > 1 and a.dtype.kind in "fiu" and name not in e.names
-        },
+        "curves": {name: a.astype(float).tolist() for name, a in curves.items() if name in CURVES and a.ndim == 1},
         "parameters": dict(e.parameters),
         "provenance": dict(e.provenance),
         "seconds": seconds,
@@ -123,14 +128,13 @@ def _python(payload: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{k}={v!r}" for k, v in payload["parameters"].items())
     plugin = not kind.__module__.startswith("seglens.")
     method = f"sl.METHODS[{payload['method']!r}]({settings})" if plugin else f"sl.{kind.__name__}({settings})"
-    truth = {"truth": python_line.image_text(image, "truth")} if python_line.has_truth(image) else {}
     return python_line.call(
         "explain",
         python_line.network_text(network),
         python_line.image_text(image),
         method,
         python_line.target_text(payload.get("target"), payload.get("masks", {})),
-        **truth,
+        **python_line.truth_text(payload),
     )
 
 

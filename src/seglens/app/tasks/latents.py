@@ -41,7 +41,7 @@ def encode(work: Work, payload: Mapping[str, Any]) -> Outcome:
     return Outcome(
         meta=meta,
         arrays={"picture": _rgb(shown), **_decoded(coding, decoded, "reconstruction")},
-        python=_line("latent_attention", payload, condition=_condition(condition)),
+        python=_seen_line(payload, condition),
     )
 
 
@@ -167,6 +167,15 @@ def _square(coding: Coding) -> bool:
 
 def _condition(condition: Mapping[str, float] | None) -> str:
     return repr(dict(condition)) if condition else ""
+
+
+def _seen_line(payload: Mapping[str, Any], condition: Mapping[str, float] | None) -> str:
+    """What the command line has no word for: the image as the autoencoder has it."""
+    texts = python_line.network_text(payload["network"]), python_line.image_text(payload["image"])
+    call = f"Seen.of({', '.join(texts)}, {_condition(condition) or None}, None)"
+    head = "import seglens as sl\n" if "sl." in call else ""
+    line = "seen.mu, seen.coding.decode(seen.mu, seen.condition)"
+    return f"{head}from seglens.run.latent.seen import Seen\nseen = {call}\n{line}"
 
 
 def _line(name: str, payload: Mapping[str, Any], **more: str) -> str:

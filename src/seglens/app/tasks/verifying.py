@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglens.app import python_line
-from seglens.app.tasks.explaining import made_target
+from seglens.app.tasks.explaining import made_target, truth_for
 from seglens.app.tasks.outcome import Outcome
 from seglens.app.tasks.work import Given, Work
 from seglens.core.errors import SeglensError
@@ -31,7 +31,7 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
     e = open_explanations(payload["explanation"])
     if not isinstance(e, Explanation):
         raise SeglensError("several explanations were kept where one was expected.\n  Explain again, then verify.")
-    found = run(network, given.image, e, share=payload["share"], fill=fill, truth=given.truth)
+    found = run(network, given.image, e, share=payload["share"], fill=fill, truth=truth_for(payload, given))
     c = found.controls
     meta = {
         "target": e.target,
@@ -56,7 +56,7 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
             text,
             share=repr(payload["share"]),
             fill=repr(fill),
-            **_truth(payload),
+            **python_line.truth_text(payload),
         ),
         formats=("png", "svg", "pdf", "html", "npz", "json"),
         save=found.save,
@@ -65,7 +65,9 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
 
 def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, given: Given, fill: Any) -> Outcome:
     target = made_target(work, payload)
-    found = remove_mask(network, given.image, work.mask(payload["mask"]), target, fill=fill, truth=given.truth)
+    found = remove_mask(
+        network, given.image, work.mask(payload["mask"]), target, fill=fill, truth=truth_for(payload, given)
+    )
     meta = {
         "target": found.target,
         "fill": found.fill,
@@ -85,7 +87,7 @@ def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, give
         f"np.load({payload['mask']!r})",
         python_line.target_text(payload.get("target"), payload.get("masks", {})),
         fill=repr(fill),
-        **_truth(payload),
+        **python_line.truth_text(payload),
     )
     line = words.replace("sl.remove_mask", "remove_mask")
     return Outcome(
@@ -93,11 +95,6 @@ def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, give
         arrays={**_planes(found.before, found.after), "removed": found.removed},
         python=f"from seglens.run.mask_removal import remove_mask\n{line}",
     )
-
-
-def _truth(payload: Mapping[str, Any]) -> dict[str, str]:
-    image = payload["image"]
-    return {"truth": python_line.image_text(image, "truth")} if python_line.has_truth(image) else {}
 
 
 def _fill(text: str) -> Any:
