@@ -1,6 +1,7 @@
 """Jobs: what is asked of the workers, in what order, and how it stands."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections import deque
@@ -28,7 +29,10 @@ SWEEP = 20
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One task under way. own: of the server itself, told to nobody. held: a paused search is in the worker."""
+    """One task under way. own: of the server itself, told to nobody. held: a paused search is in the worker.
+
+    shown: the latest preview, its result as JSON and the bytes of its arrays.
+    """
 
     id: str
     task: str
@@ -48,7 +52,7 @@ class Job:
     ending: bool = False
     spent: float = 0.0
     since: float | None = None
-    shown: tuple[dict[str, Any], dict[str, bytes]] | None = None
+    shown: tuple[str, dict[str, bytes]] | None = None
     killer: asyncio.TimerHandle | None = None
     finished: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -211,7 +215,7 @@ class Jobs:
         kind = message[0]
         if kind == "ready":
             if not self.facts.done():
-                self.facts.set_result(message[1])
+                self.facts.set_result(json.loads(message[1]))
             self._next(lane)
             return
         job = self._current[lane]

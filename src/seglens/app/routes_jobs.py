@@ -37,8 +37,8 @@ def job_routes(house: House) -> APIRouter:
         return house.jobs.resume(id).to_dict()
 
     @routes.get("/{id}/preview")
-    async def preview(id: str) -> dict[str, Any]:
-        return _shown(id)[0]
+    async def preview(id: str) -> Response:
+        return Response(_shown(id)[0], media_type="application/json")
 
     @routes.get("/{id}/preview/{array}")
     async def preview_array(id: str, array: str) -> Response:
@@ -47,7 +47,7 @@ def job_routes(house: House) -> APIRouter:
             raise Fault(404, "JobError", f"the preview has no array {array[:60]!r}, but {', '.join(arrays)}.")
         return Response(arrays[array], media_type="application/octet-stream")
 
-    def _shown(id: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    def _shown(id: str) -> tuple[str, dict[str, bytes]]:
         shown = house.jobs.get(id).shown
         if shown is None:
             raise Fault(404, "JobError", "the job has no preview now.")

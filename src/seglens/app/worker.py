@@ -3,6 +3,7 @@
 It is the only one with torch, which is imported when it runs, and not with this module: the server names `main`.
 """
 
+import json
 import os
 import signal
 import sys
@@ -67,7 +68,7 @@ class Worker:
         """Until 'stop'."""
         from seglens.app.tasks.facts import facts
 
-        self._pipe.send(("ready", facts()))
+        self._pipe.send(("ready", json.dumps(facts())))
         while True:
             message = self._pipe.recv()
             match message:
@@ -144,7 +145,8 @@ class Worker:
                 return
             if time.monotonic() - shown >= EVERY:
                 result, data = as_result(step.make(True), key, task)
-                self._pipe.send(("preview", job, result, data))
+                # As text: a version that torch made a type of its own would bring torch into the server.
+                self._pipe.send(("preview", job, json.dumps(result, allow_nan=False), data))
                 shown = time.monotonic()
         if last is None:
             raise Fault(500, "WorkerError", "the search gave nothing at all.")
@@ -187,4 +189,4 @@ class Worker:
         now = time.monotonic()
         if now - self._told >= EVERY or done == total:
             self._told = now
-            self._pipe.send(("progress", job, what, done, total))
+            self._pipe.send(("progress", job, str(what), int(done), int(total)))
