@@ -61,12 +61,17 @@ def shown(picture: np.ndarray) -> np.ndarray:
 
 
 def units() -> None:
-    """A face, its reconstruction, the mean attention, and that of the five units that tell most; three faces."""
+    """Three faces, each with its reconstruction, the mean attention, and that of five units.
+
+    Of the units whose map is empty on none of the three, those that tell most.
+    """
     network, drawn = sl.load("faces-vae"), Faces(40, seed=2024)
-    best = [u.unit for u in sl.latent_statistics(network, "faces", 100, maps=0).units[:5]]
+    images = [drawn[index].image for index in (8, 0, 7)]
+    maps = [sl.latent_attention(network, image) for image in images]
+    telling = [u.unit for u in sl.latent_statistics(network, "faces", 100, maps=0).units]
+    best = [unit for unit in telling if all(each[unit].map.any() for each in maps)][:5]
     rows: list[list[np.ndarray]] = []
-    for index in (8, 0, 7):
-        image = drawn[index].image
+    for image in images:
         decoded = sl.traverse(network, image, [0], [0.0], attention=None).reconstruction
         (mean,) = sl.latent_attention(network, image, average=True)
         each = sl.latent_attention(network, image, best)
@@ -87,7 +92,7 @@ def edited() -> None:
     network, drawn = sl.load("faces-cvae"), Faces(40, seed=2024)
     face = drawn[8]
     own = dict(zip(drawn.attributes, map(float, face.attributes), strict=True))
-    changes = {name: [0, 1] for name in ("smiling", "wearing_hat", "dark_skin", "eyeglasses")}
+    changes = {name: [0, 1] for name in ("mouth_open", "wearing_hat", "beard", "dark_skin")}
     found = sl.edit(network, face.image, changes, condition=own)
     tiles = [face.image, shown(found.pictures[0, 0])]
     tiles += [shown(found.pictures[row, column]) for row in range(len(changes)) for column in (1, 2)]

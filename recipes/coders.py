@@ -4,7 +4,7 @@
 
 trains one into trained/faces-vae, or takes what an earlier call trained there, and writes three files into --weights.
 Weights are kept in half precision: the figures in the card are of full precision, from which they differ in the fourth
-digit. Each takes some ten minutes on one core of a CPU.
+digit. Each takes ten to thirty minutes on one core of a CPU.
 """
 
 import argparse
@@ -25,8 +25,8 @@ _FACES: dict[str, Any] = {**_SMOOTH, "data.train": 12_000, "loss.warmup": 300, "
 
 RECIPES: dict[str, tuple[str, str, dict[str, Any]]] = {
     # The divergence weighs less than one: at one, most of what a face is told by is cheaper to leave out.
-    "faces-vae": ("vae", "faces", {**_FACES, "model.latent": 32, "loss.beta": 0.2, "epochs": 5}),
-    "faces-cvae": ("cvae", "faces", {**_FACES, "model.latent": 16, "loss.beta": 0.5, "epochs": 5}),
+    "faces-vae": ("vae", "faces", {**_FACES, "model.latent": 32, "loss.beta": 0.1, "epochs": 16}),
+    "faces-cvae": ("cvae", "faces", {**_FACES, "model.latent": 16, "loss.beta": 0.3, "epochs": 16}),
     "faces-seg-vae": (
         "seg-vae",
         "faces",
