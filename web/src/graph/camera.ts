@@ -71,7 +71,7 @@ export function held(camera: Camera, world: Size, view: Size): Camera {
 /** As near as is needed to show an area: unchanged where it is in sight and its words can be read. */
 export function showing(camera: Camera, area: Area, view: Size): Camera {
   const scale = Math.max(camera.scale, 0.6);
-  const margin = 24 / scale;
+  const margin = TOP / scale;
   const [w, h] = [view.width / camera.scale, view.height / camera.scale];
   const inside =
     area.x >= camera.x + margin &&

@@ -3,11 +3,18 @@
 import type { Item, Tree } from "./tree";
 import { WORDS } from "./looks";
 
-/** Indices of items in which every word of the query is found, in the order in which they run; none for no words. */
+/**
+ * Indices of items in which every word of the query is found, in the order in which they run; none for no words.
+ *
+ * Words may also stand in the path: but who looks for 'conv' does not mean all that lies in a module of that name. So
+ * some word has to be of the item itself, unless there is no such item.
+ */
 export function search(tree: Tree, query: string): number[] {
   const words = plain(query).split(/\s+/).filter(Boolean);
   if (!words.length) return [];
-  return tree.items.filter((i) => i.index > 0 && words.every((w) => text(i).includes(w))).map((i) => i.index);
+  const found = tree.items.filter((i) => i.index > 0 && words.every((w) => text(i).includes(w)));
+  const own = found.filter((i) => words.some((w) => ownText(i).includes(w)));
+  return (own.length ? own : found).map((i) => i.index);
 }
 
 /** The result after (or before) another, round and round; `current` need not be a result itself. */
@@ -18,8 +25,12 @@ export function nextResult(results: readonly number[], current: number | null, s
   return onwards ?? ((step > 0 ? results[0] : results[results.length - 1]) as number);
 }
 
+function ownText(item: Item): string {
+  return plain([item.name, item.type, item.detail, item.look === "module" ? "" : WORDS[item.look]].join(" "));
+}
+
 function text(item: Item): string {
-  return plain([...item.ids, item.type, item.detail, WORDS[item.look]].join(" "));
+  return `${plain(item.ids.join(" "))} ${ownText(item)}`;
 }
 
 /** Case does not matter, and an x stands for ×. */

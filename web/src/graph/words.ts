@@ -28,7 +28,7 @@ export function countText(n: number): string {
 export function linesOf(item: Item): string[] {
   const lines = [item.name];
   if (item.children.length) {
-    lines.push(item.type, `${item.size} inside · ${countText(item.facts.parameters)} par.`);
+    lines.push(item.type, `${item.size} inside · ${countText(item.facts.parameters)} params`);
   } else if (item.name !== item.type || item.detail) {
     lines.push([item.name === item.type ? "" : item.type, item.detail].filter(Boolean).join(" "));
   }

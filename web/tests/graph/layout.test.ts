@@ -41,8 +41,8 @@ function points(wire: Wire): [number, number][] {
   return Array.from({ length: wire.points.length / 2 }, (_, k) => [wire.points[2 * k], wire.points[2 * k + 1]] as [number, number]);
 }
 
-test.each([1, 2, 3, 4, 5, 6])("parts do not overlap and lie inside their modules, wires join what they say (%i)", (seed) => {
-  const tree = treeOf(random(seed));
+test.each([1, 2, 3])("parts do not overlap and lie inside their modules, wires join what they say (%i)", (seed) => {
+  const tree = treeOf(random(seed, 45));
   sound(sceneOf(tree));
   sound(sceneOf(tree, new Set([tree.byId.get("a") as number])));
 });

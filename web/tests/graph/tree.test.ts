@@ -62,8 +62,17 @@ test("search takes every word, in name, type, kind and settings", () => {
   expect(ids("CONV 3x3 blocks.1")).toEqual(["blocks.1.conv"]);
   expect(ids("batchnorm")).toEqual(["blocks.0.norm", "blocks.1.norm", "blocks.2.norm"]);
   expect(ids("sum")).toEqual(["blocks.0:add", "blocks.1:add", "blocks.2:add"]);
+  // No item is called so, but four lie in it.
+  expect(ids("blocks.1")).toEqual(["blocks.1", "blocks.1.norm", "blocks.1.conv", "blocks.1:add"]);
   expect(ids("  ")).toEqual([]);
   expect(ids("nothing such")).toEqual([]);
+});
+
+test("what only lies in a module of that name is not meant", () => {
+  const data = graph([node("conv1.0", "conv1"), node("conv1.1", "conv1", { type: "ReLU", kind: "activation" })], [], [group("conv1", null)]);
+  const tree = treeOf(data);
+  expect(search(tree, "conv").map((i) => (tree.items[i] as Item).id)).toEqual(["conv1", "conv1.0"]);
+  expect(search(tree, "conv1 relu").map((i) => (tree.items[i] as Item).id)).toEqual(["conv1.1"]);
 });
 
 test("results are gone through in both ways, round the ends", () => {
