@@ -15,11 +15,11 @@ describe("pixels", () => {
     expect([...fromLabels([2, 9], table)]).toEqual([255, 0, 0, 255, 0, 0, 0, 0]);
   });
 
-  it("of differences: white where nothing changes, the ends' colours at ±end and beyond", () => {
+  it("of differences: nothing where nothing changes, the ends' colours at ±end and beyond", () => {
     const p = diverging([-2, 0, 1, NaN], 1, table);
     expect([pixel(p, 0), pixel(p, 1), pixel(p, 2), pixel(p, 3)]).toEqual([
       [0, 0, 255, 255],
-      [255, 255, 255, 255],
+      [255, 255, 255, 0],
       [255, 0, 0, 255],
       [0, 0, 0, 0],
     ]);

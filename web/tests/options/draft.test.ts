@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Description, NetworkInfo } from "../../src/core/api";
 import { misfit, moved, paletteColour, pasted } from "../../src/views/options/classes";
-import { draftOf, fieldOf, PRESETS, presetOf, readDraft } from "../../src/views/options/draft";
+import { draftOf, extent, fieldOf, PRESETS, presetOf, readDraft } from "../../src/views/options/draft";
 
 const description: Description & Record<string, unknown> = {
   name: "my-unet",
@@ -65,7 +65,20 @@ describe("presets", () => {
   it("are recognised by value", () => {
     for (const preset of PRESETS) expect(presetOf({ ...draftOf(network), ...preset.set })?.name).toBe(preset.name);
     expect(presetOf({ ...draftOf(network), black: "", white: "", mean: "0,0,0", std: "1 1 1" })?.name).toBe("0 … 1");
+    // −1 … 1 is also 0..1 less 0.5 over 0.5.
+    const other = { black: "0", white: "1", mean: "0.5", std: "0.5, 0.5, 0.5" };
+    expect(presetOf({ ...draftOf(network), ...other })?.name).toBe("−1 … 1");
     expect(presetOf(draftOf(network))).toBeNull();
+    expect(presetOf({ ...draftOf(network), mean: "x" })).toBeNull();
+  });
+
+  it("say what black and white become in each channel", () => {
+    const draft = { ...draftOf(network), black: "0", white: "1", mean: "0.5, 0", std: "0.25" };
+    expect(extent(draft)).toEqual([
+      [-2, 2],
+      [0, 4],
+    ]);
+    expect(extent({ ...draft, std: "0" })).toBeNull();
   });
 });
 

@@ -33,7 +33,7 @@ class Evaluations {
   async ask(network: string, set: string): Promise<void> {
     const id = `${network} ${set}`;
     const now = this.of(network, set);
-    if (now.result || (now.job && !now.fault)) return;
+    if (now.result || now.job !== null) return;
     const note = (news: Partial<Asked>) => this.#asked.set(id, { ...this.of(network, set), ...news });
     note({ fault: null, job: "" });
     try {

@@ -193,16 +193,37 @@ export const PRESETS: readonly Preset[] = [
   { name: "0 … 255", says: "as the file has it: nothing is changed", set: { black: "0", white: "255", mean: "0", std: "1" } },
 ];
 
-/** The preset that a form holds, by value, not by spelling. */
-export function presetOf(draft: Draft): Preset | null {
-  const same = (a: string, b: string) => {
-    const [x, y] = [a, b].map((t) => t.split(/[\s,;]+/).filter(Boolean).map(Number)) as [number[], number[]];
-    const n = Math.max(x.length, y.length);
-    const at = (list: number[], i: number) => (list.length === 1 ? list[0] : list[i]);
-    return x.length > 0 && y.length > 0 && Array.from({ length: n }, (_, i) => at(x, i) === at(y, i)).every(Boolean);
+/** What black and white become in each channel, in the network's own order; null where the form cannot be read. */
+export function extent(draft: Draft): [number, number][] | null {
+  const list = (text: string, other: number) => {
+    const parts = text.split(/[\s,;]+/).filter(Boolean).map(Number);
+    return parts.length ? parts : [other];
   };
-  const filled = { black: draft.black || "0", white: draft.white || "1", mean: draft.mean || "0", std: draft.std || "1" };
-  return PRESETS.find((p) => (Object.keys(p.set) as (keyof Preset["set"])[]).every((k) => same(p.set[k], filled[k]))) ?? null;
+  const [mean, std] = [list(draft.mean, 0), list(draft.std, 1)];
+  const [low, high] = [Number(draft.black || "0"), Number(draft.white || "1")];
+  if ([...mean, ...std, low, high].some((n) => !Number.isFinite(n)) || std.some((s) => s <= 0)) return null;
+  const n = Math.max(mean.length, std.length);
+  return Array.from({ length: n }, (_, c) => {
+    const [m, s] = [mean[mean.length === 1 ? 0 : c], std[std.length === 1 ? 0 : c]];
+    return [(low - (m ?? NaN)) / (s ?? NaN), (high - (m ?? NaN)) / (s ?? NaN)];
+  });
+}
+
+/** The preset that a form comes to, however it is spelt: by what black and white become. */
+export function presetOf(draft: Draft): Preset | null {
+  const own = extent(draft);
+  if (!own) return null;
+  const near = (a: number, b: number) => Math.abs(a - b) < 1e-6 * Math.max(1, Math.abs(b));
+  return (
+    PRESETS.find((preset) => {
+      const its = extent({ ...draft, ...preset.set }) ?? [];
+      const n = Math.max(own.length, its.length);
+      const at = (list: [number, number][], c: number) => list[list.length === 1 ? 0 : c];
+      return Array.from({ length: n }, (_, c) => [at(own, c), at(its, c)]).every(
+        ([x, y]) => x && y && near(x[0], y[0]) && near(x[1], y[1]),
+      );
+    }) ?? null
+  );
 }
 
 function text(value: unknown): string {
