@@ -41,7 +41,7 @@ describe("regions", () => {
   });
 
   it("are said in words", () => {
-    expect(whereInWords(wheres[1] as Where, "rider", 1234)).toBe("this traffic light, 1,234 pixels");
+    expect(whereInWords(wheres[1] as Where, "rider", 1234)).toBe("this segment, 1,234 pixels");
     expect(whereInWords(wheres[0] as Where, "rider", 1)).toBe("all that is called rider, 1 pixel");
   });
 });

@@ -133,6 +133,8 @@ export class MapPanel extends Asking {
     const { job } = this;
     if (!job || this.gone) return;
     this.#latest.run(async () => {
+      // With the end of a job its previews go; the result is on its way then.
+      if (this.live?.state !== "running") return;
       const glimpse = await previewOf<Explained>(job);
       const plane = await planeOf({ job }, glimpse);
       if (this.stage !== "waiting") return;

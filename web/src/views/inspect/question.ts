@@ -106,7 +106,7 @@ export function whereInWords(where: Where, channel: string, pixels: number | nul
     case "class":
       return `all that is called ${channel}${size}`;
     case "segment":
-      return `this ${where.of}${size}`;
+      return `this segment${size}`;
     case "pixel":
       return `the pixel in row ${where.at[0]}, column ${where.at[1]}`;
     case "box":
