@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Literal
 
 from seglens.app.faults import Fault
@@ -94,6 +95,9 @@ class Jobs:
         self._current: dict[str, Job | None] = dict.fromkeys(LANES)
         self._stored = 0
         self.facts: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._memory = store.folder / f"facts-{version('seglens')}.json"
+        if (known := self._remembered()) is not None:
+            self.facts.set_result(known)
         self.workers = {lane: Process(lane, str(store.folder), threads(), self._told, self._died) for lane in LANES}
 
     def start(self) -> None:
@@ -216,6 +220,7 @@ class Jobs:
         if kind == "ready":
             if not self.facts.done():
                 self.facts.set_result(json.loads(message[1]))
+            self._remember(message[1])
             self._next(lane)
             return
         job = self._current[lane]
@@ -239,6 +244,18 @@ class Jobs:
                 self._end(job, "failed", fault=Fault(status, kind, text))
             case _:
                 return
+
+    def _remembered(self) -> dict[str, Any] | None:
+        """The facts of an earlier run, so that the page need not wait for a library to be imported."""
+        try:
+            return json.loads(self._memory.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def _remember(self, text: str) -> None:
+        part = self._memory.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(self._memory)
 
     def _died(self, lane: str, words: str) -> None:
         self._live.say(f"worker {lane}", {"type": "worker", "lane": lane, "message": words})
