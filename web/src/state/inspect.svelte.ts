@@ -70,8 +70,9 @@ class Inspect {
     // The mask in hand changes in place.
     void this.drawn?.settled;
     const own = this.drawn && this.drawn.pixels > 0 && ask.where.kind === "mask" ? this.drawn.mask.slice() : null;
-    const known = regionMask(scene, ask.where, ask.channel, own);
-    return known ?? this.maps.findLast((p) => p.ask === ask && p.plane?.region)?.plane?.region ?? null;
+    // What the server worked out on the network's own grid counts; until it has, what can be told from the labels here.
+    const told = this.maps.findLast((p) => p.ask === ask && p.plane?.region)?.plane?.region;
+    return told ?? regionMask(scene, ask.where, ask.channel, own);
   });
   regionPixels = $derived(this.region ? pixelsIn(this.region) : null);
 

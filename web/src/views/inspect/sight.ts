@@ -78,7 +78,7 @@ export function sightOf(panel: Panel, scene: Scene, inside: boolean): Sight {
     size,
     layers,
     outlines,
-    drawings: drawings(),
+    drawings: drawings(panel),
     shape: shape(),
     brush: brush && gestures.at ? { at: gestures.at, radius: inspect.radius } : null,
     cursor: inside ? null : inspect.cursor,
@@ -114,11 +114,13 @@ function plain(kind: ScenePanel["kind"], scene: Scene, layers: Overlay[], outlin
   if (inspect.borders) outlines.push({ path: pathOf(labels, () => scene.borders), style: "border" });
 }
 
-function drawings(): Sight["drawings"] {
+/** Over maps the outline of what was drawn is enough, and what was taken away is gone. */
+function drawings(panel: Panel): Sight["drawings"] {
   const both = [
-    { drawing: inspect.drawn, what: "ask" as const },
+    { drawing: panel instanceof MapPanel ? null : inspect.drawn, what: "ask" as const },
     { drawing: inspect.away, what: "remove" as const },
   ];
+  if (panel instanceof VerifyPanel) return [];
   // Reading the version makes panels follow each stroke.
   return both.flatMap(({ drawing, what }) => (drawing && drawing.version > 0 ? [{ drawing, what }] : []));
 }
