@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 WEB = Path(__file__).resolve().parents[1] / "web"
-VIEW = {"width": 1440, "height": 900}
+WIDTH, HEIGHT = 1440, 900
 FRAMES = 120
 
 
@@ -91,7 +91,7 @@ def measured(address: str, chromium: str | None, pictures: Path | None, name: st
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport=VIEW)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         faults: list[str] = []
         page.on("pageerror", lambda fault: faults.append(str(fault)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
