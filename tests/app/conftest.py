@@ -47,7 +47,7 @@ def settings(given: Path, store: Path) -> Settings:
         browser=False,
         upload=UPLOAD,
         pixels=PIXELS,
-        patience=1.0,
+        patience=3.0,
     )
 
 

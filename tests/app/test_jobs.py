@@ -117,7 +117,7 @@ def test_a_worker_that_does_not_listen_is_ended(page: Page, net: str) -> None:
     began = time.monotonic()
     page.send("DELETE", f"/api/jobs/{job['id']}")
     assert page.over(job["id"])["state"] == "cancelled"
-    assert time.monotonic() - began > 0.9  # its patience
+    assert time.monotonic() - began > 2.9  # its patience
     page.signal_workers(signal.SIGCONT)
     page.ask("explain", **rise(net, 20, 4))
 

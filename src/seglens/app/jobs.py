@@ -32,7 +32,8 @@ SWEEP = 20
 class Job:
     """One task under way. own: of the server itself, told to nobody. held: a paused search is in the worker.
 
-    shown: the latest preview, its result as JSON and the bytes of its arrays.
+    shown: the latest preview, its result as JSON and the bytes of its arrays. heard: when the worker last spoke of it;
+    gap: the longest that it was silent, in seconds.
     """
 
     id: str
@@ -55,6 +56,8 @@ class Job:
     since: float | None = None
     shown: tuple[str, dict[str, bytes]] | None = None
     killer: asyncio.TimerHandle | None = None
+    heard: float = 0.0
+    gap: float = 0.0
     finished: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -85,7 +88,7 @@ class Jobs:
     """The queue of each lane, and the worker at its end.
 
     ended: told of each job that is done, before anybody else hears of it. patience: seconds that a worker has to
-    listen when a job is cancelled, before it is killed and started anew.
+    listen when a job is cancelled, before it is killed and started anew; longer where its steps are.
     """
 
     def __init__(self, store: Store, live: Live, patience: float, ended: Callable[[Job], None]) -> None:
@@ -166,7 +169,9 @@ class Jobs:
         elif job.state == "running" and not job.ending:
             job.ending = True
             worker.interrupt()
-            job.killer = asyncio.get_running_loop().call_later(self._patience, worker.kill)
+            # It listens between two steps, and how long these are it has shown.
+            patience = self._patience + 2 * job.gap
+            job.killer = asyncio.get_running_loop().call_later(patience, worker.kill)
         elif job.state == "paused":
             worker.send("drop", job.id)
             job.held = False
@@ -208,6 +213,7 @@ class Jobs:
         waiting.remove(job)
         self._current[lane] = job
         job.state, job.since = "running", time.monotonic()
+        job.heard = job.since
         if job.held:
             job.held = False
             worker.send("resume", job.id)
@@ -226,6 +232,8 @@ class Jobs:
         job = self._current[lane]
         if job is None or job.id != message[1]:
             return
+        now = time.monotonic()
+        job.gap, job.heard = max(job.gap, now - job.heard), now
         match message:
             case ("progress", _, what, done, total):
                 job.what, job.done, job.total = what, done, total
