@@ -2,6 +2,9 @@
 
 import type { Rgb } from "../core/api";
 
+/** Power of the share with which opacity grows, as in figures. */
+const GROWTH = 0.7;
+
 export type Pixels = Uint8ClampedArray<ArrayBuffer>;
 
 /** [H W 3] bytes with full opacity. */
@@ -59,9 +62,6 @@ export function greatest(values: ArrayLike<number>): number {
   return most;
 }
 
-/** Power of the share with which opacity grows, as in figures. */
-const GROWTH = 0.7;
-
 /** Values of −end..end in diverging colours, each as opaque as it is great; what is undefined is transparent. */
 export function diverging(values: ArrayLike<number>, end: number, colours: readonly Rgb[]): Pixels {
   return coloured(values, (v) => 0.5 + v / (2 * end || 1), colours, (t) => 255 * Math.abs(2 * t - 1) ** GROWTH);
@@ -70,7 +70,7 @@ export function diverging(values: ArrayLike<number>, end: number, colours: reado
 /** Values of 0..end in sequential colours, each as opaque as it is great: what lies under it is seen where it is 0. */
 export function sequential(values: ArrayLike<number>, end: number, colours: readonly Rgb[], opacity = 0.85): Pixels {
   const share = (v: number) => Math.max(0, v) / (end || 1);
-  return coloured(values, share, colours, (t) => 255 * opacity * Math.min(1, 0.15 + t * 1.2) * (t > 0 ? 1 : 0));
+  return coloured(values, share, colours, (t) => 255 * opacity * t ** GROWTH);
 }
 
 function coloured(
