@@ -177,8 +177,17 @@ export interface Pieces {
   boxes: Rect[];
 }
 
+/** Runs of equal labels, row by row: joining those that touch costs far less than joining pixels. */
+interface Runs {
+  start: number[];
+  /** Just outside. */
+  stop: number[];
+  row: number[];
+  label: number[];
+}
+
 export function piecesOf(labels: Uint8Array | Uint16Array, { width, height }: Size): Pieces {
-  const ids = new Int32Array(labels.length);
+  const runs: Runs = { start: [], stop: [], row: [], label: [] };
   const parents: number[] = [];
   const root = (i: number): number => {
     let r = i;
@@ -190,85 +199,94 @@ export function piecesOf(labels: Uint8Array | Uint16Array, { width, height }: Si
     }
     return r;
   };
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      const label = labels[i];
-      let id = -1;
-      const join = (j: number) => {
-        if (labels[j] !== label) return;
-        const other = root(ids[j] as number);
-        if (id < 0) id = other;
-        else if (other !== id) {
-          const least = Math.min(id, other);
-          parents[Math.max(id, other)] = least;
-          id = least;
-        }
-      };
-      if (x > 0) join(i - 1);
-      if (y > 0) {
-        if (x > 0) join(i - width - 1);
-        join(i - width);
-        if (x + 1 < width) join(i - width + 1);
+  let above = 0;
+  for (let y = 0; y < height; y++) {
+    const first = runs.start.length;
+    let over = above;
+    for (let x = 0; x < width; ) {
+      const label = labels[y * width + x] as number;
+      const start = x;
+      while (x < width && labels[y * width + x] === label) x++;
+      const id = parents.push(parents.length) - 1;
+      runs.start.push(start);
+      runs.stop.push(x);
+      runs.row.push(y);
+      runs.label.push(label);
+      // Runs of the row above that touch this one along a side or a corner.
+      while (over < first && (runs.stop[over] as number) < start) over++;
+      for (let o = over; o < first && (runs.start[o] as number) <= x; o++) {
+        if (runs.label[o] !== label) continue;
+        const one = root(o);
+        const other = root(id);
+        if (one < other) parents[other] = one;
+        else parents[one] = other;
       }
-      if (id < 0) id = parents.push(parents.length) - 1;
-      ids[i] = id;
     }
+    above = first;
   }
-  return numbered(ids, parents.map((_, i) => root(i)), labels, { width, height });
+  return numbered(runs, parents.map((_, i) => root(i)), { width, height });
 }
 
-function numbered(ids: Int32Array, roots: number[], labels: Uint8Array | Uint16Array, { width, height }: Size): Pieces {
+function numbered({ start, stop, row, label }: Runs, roots: number[], { width, height }: Size): Pieces {
   const numbers = new Int32Array(roots.length).fill(-1);
-  const made: Pieces = { ids, labels: [], pixels: [], first: [], boxes: [] };
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      const r = roots[ids[i] as number] as number;
-      let n = numbers[r] as number;
-      if (n < 0) {
-        n = numbers[r] = made.labels.length;
-        made.labels.push(labels[i] as number);
-        made.pixels.push(0);
-        made.first.push({ x, y });
-        made.boxes.push({ x, y, width: 1, height: 1 });
-      }
-      ids[i] = n;
-      made.pixels[n]!++;
-      const box = made.boxes[n] as Rect;
-      if (x < box.x) {
-        box.width += box.x - x;
-        box.x = x;
-      } else if (x >= box.x + box.width) box.width = x - box.x + 1;
-      box.height = y - box.y + 1;
+  const made: Pieces = { ids: new Int32Array(width * height), labels: [], pixels: [], first: [], boxes: [] };
+  for (let i = 0; i < roots.length; i++) {
+    const x = start[i] as number;
+    const end = stop[i] as number;
+    const y = row[i] as number;
+    let n = numbers[roots[i] as number] as number;
+    if (n < 0) {
+      n = numbers[roots[i] as number] = made.labels.length;
+      made.labels.push(label[i] as number);
+      made.pixels.push(0);
+      made.first.push({ x, y });
+      made.boxes.push({ x, y, width: 0, height: 0 });
     }
+    made.ids.fill(n, y * width + x, y * width + end);
+    made.pixels[n]! += end - x;
+    const box = made.boxes[n] as Rect;
+    const right = Math.max(box.x + box.width, end);
+    box.x = Math.min(box.x, x);
+    box.width = right - box.x;
+    box.height = y - box.y + 1;
   }
   return made;
 }
 
-/** Edges x0, y0, x1, y1 between pixels of which one is inside and one not; straight runs are one edge. */
-export function edgesOf(inside: (i: number) => boolean, { width, height }: Size, rect: Rect): Float32Array {
+/** Edges x0, y0, x1, y1 between pixels of which one has the value and one has not; straight runs are one edge. */
+export function edgesOf(plane: ArrayLike<number>, value: number, { width, height }: Size, rect: Rect): Float32Array {
   const edges: number[] = [];
-  const at = (x: number, y: number) => x >= 0 && y >= 0 && x < width && y < height && inside(y * width + x);
   const right = rect.x + rect.width;
   const bottom = rect.y + rect.height;
   for (let y = rect.y; y <= bottom; y++) {
+    const here = y * width;
     let start = -1;
-    for (let x = rect.x; x <= right; x++) {
-      const edge = x < right && at(x, y - 1) !== at(x, y);
-      if (edge && start < 0) start = x;
-      if (!edge && start >= 0) {
+    for (let x = rect.x; x < right; x++) {
+      const edge = (y > 0 && plane[here - width + x] === value) !== (y < height && plane[here + x] === value);
+      if (edge === start >= 0) continue;
+      if (edge) start = x;
+      else {
         edges.push(start, y, x, y);
         start = -1;
       }
     }
+    if (start >= 0) edges.push(start, y, right, y);
   }
-  for (let x = rect.x; x <= right; x++) {
-    let start = -1;
-    for (let y = rect.y; y <= bottom; y++) {
-      const edge = y < bottom && at(x - 1, y) !== at(x, y);
-      if (edge && start < 0) start = y;
-      if (!edge && start >= 0) {
+  // By rows here too, as they lie in memory; each column remembers where its edge began.
+  const begun = new Int32Array(rect.width + 1).fill(-1);
+  for (let y = rect.y; y <= bottom; y++) {
+    const here = y * width;
+    let left = rect.x > 0 && y < bottom && plane[here + rect.x - 1] === value;
+    for (let x = rect.x; x <= right; x++) {
+      const now = x < width && y < bottom && plane[here + x] === value;
+      const edge = left !== now;
+      left = now;
+      const start = begun[x - rect.x] as number;
+      if (edge === start >= 0) continue;
+      if (edge) begun[x - rect.x] = y;
+      else {
         edges.push(x, start, x, y);
-        start = -1;
+        begun[x - rect.x] = -1;
       }
     }
   }
@@ -303,13 +321,19 @@ export function bordersOf(labels: Uint8Array | Uint16Array, { width, height }: S
   return Float32Array.from(edges);
 }
 
+/** Labels of a mask's pixels with their shares, the most first. */
+export function shares(labels: Uint8Array | Uint16Array, mask: Uint8Array): { label: number; share: number }[] {
+  const counts = new Map<number, number>();
+  let all = 0;
+  for (let i = 0; i < mask.length; i++) {
+    if (!mask[i]) continue;
+    all++;
+    counts.set(labels[i] as number, (counts.get(labels[i] as number) ?? 0) + 1);
+  }
+  return [...counts].map(([label, n]) => ({ label, share: n / all })).sort((a, b) => b.share - a.share);
+}
+
 /** The label that most pixels of a mask have; null of an empty one. */
 export function commonest(labels: Uint8Array | Uint16Array, mask: Uint8Array): number | null {
-  const counts = new Map<number, number>();
-  for (let i = 0; i < mask.length; i++) {
-    if (mask[i]) counts.set(labels[i] as number, (counts.get(labels[i] as number) ?? 0) + 1);
-  }
-  let best: number | null = null;
-  for (const [label, n] of counts) if (best === null || n > (counts.get(best) as number)) best = label;
-  return best;
+  return shares(labels, mask)[0]?.label ?? null;
 }

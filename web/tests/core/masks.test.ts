@@ -10,6 +10,7 @@ import {
   History,
   piecesOf,
   pixelsIn,
+  shares,
   stroke,
   toRuns,
 } from "../../src/core/masks";
@@ -143,6 +144,47 @@ describe("pieces of a prediction", () => {
     expect(pieces.boxes[left]).toEqual({ x: 0, y: 0, width: 3, height: 4 });
   });
 
+  it("agrees with a flood from each pixel, on any picture", () => {
+    const width = 17;
+    const height = 13;
+    let seed = 1;
+    const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+    const any = Uint8Array.from({ length: width * height }, () => Math.floor(random() * 3));
+    const found = piecesOf(any, { width, height });
+    const ids = new Int32Array(any.length).fill(-1);
+    let next = 0;
+    for (let i = 0; i < any.length; i++) {
+      if (ids[i] !== -1) continue;
+      const todo = [i];
+      ids[i] = next;
+      while (todo.length) {
+        const at = todo.pop() as number;
+        for (const dy of [-1, 0, 1]) {
+          for (const dx of [-1, 0, 1]) {
+            const x = (at % width) + dx;
+            const y = Math.floor(at / width) + dy;
+            const j = y * width + x;
+            if (x < 0 || y < 0 || x >= width || y >= height || any[j] !== any[i] || ids[j] !== -1) continue;
+            ids[j] = next;
+            todo.push(j);
+          }
+        }
+      }
+      next++;
+    }
+    expect([...found.ids]).toEqual([...ids]);
+    found.boxes.forEach((box, n) => {
+      const xs = [...ids.keys()].filter((i) => ids[i] === n).map((i) => i % width);
+      const ys = [...ids.keys()].filter((i) => ids[i] === n).map((i) => Math.floor(i / width));
+      expect(box).toEqual({
+        x: Math.min(...xs),
+        y: Math.min(...ys),
+        width: Math.max(...xs) - Math.min(...xs) + 1,
+        height: Math.max(...ys) - Math.min(...ys) + 1,
+      });
+    });
+  });
+
   it("joins what meets only later", () => {
     const u = Uint8Array.from("a.aa.aaaa", (c) => c.charCodeAt(0));
     const found = piecesOf(u, { width: 3, height: 3 });
@@ -155,7 +197,7 @@ describe("outlines", () => {
   it("runs around what is inside, in straight pieces", () => {
     const mask = empty();
     fillBox(mask, size, [2, 3, 5, 9], 1);
-    const edges = edgesOf((i) => mask[i] === 1, size, { x: 3, y: 2, width: 6, height: 3 });
+    const edges = edgesOf(mask, 1, size, { x: 3, y: 2, width: 6, height: 3 });
     const all = Array.from({ length: edges.length / 4 }, (_, i) => [...edges.slice(4 * i, 4 * i + 4)]);
     expect(all).toEqual([
       [3, 2, 9, 2],
@@ -165,14 +207,41 @@ describe("outlines", () => {
     ]);
   });
 
+  it("has as many edges as pixels that part inside from outside", () => {
+    const plane = Uint8Array.from("0110010001110100", Number);
+    const grid = { width: 4, height: 4 };
+    const edges = edgesOf(plane, 1, grid, { x: 0, y: 0, ...grid });
+    let length = 0;
+    for (let i = 0; i < edges.length; i += 4) {
+      length += Math.abs((edges[i + 2] as number) - (edges[i] as number)) + Math.abs((edges[i + 3] as number) - (edges[i + 1] as number));
+    }
+    let expected = 0;
+    const at = (x: number, y: number) => x >= 0 && y >= 0 && x < 4 && y < 4 && plane[4 * y + x] === 1;
+    for (let y = 0; y <= 4; y++) {
+      for (let x = 0; x <= 4; x++) {
+        if (x < 4 && at(x, y) !== at(x, y - 1)) expected++;
+        if (y < 4 && at(x, y) !== at(x - 1, y)) expected++;
+      }
+    }
+    expect(length).toBe(expected);
+  });
+
   it("closes at the image's edge", () => {
     const mask = empty().fill(1);
-    const edges = edgesOf((i) => mask[i] === 1, size, { x: 0, y: 0, ...size });
+    const edges = edgesOf(mask, 1, size, { x: 0, y: 0, ...size });
     expect(edges.length).toBe(16);
   });
 
   it("parts labels that differ", () => {
     expect([...bordersOf(Uint8Array.of(1, 1, 2, 1, 2, 2), { width: 3, height: 2 })]).toEqual([1, 1, 2, 1, 1, 1, 1, 2, 2, 0, 2, 1]);
+  });
+
+  it("counts the labels of a mask", () => {
+    expect(shares(Uint8Array.of(5, 7, 7, 5, 7), Uint8Array.of(1, 1, 1, 0, 1))).toEqual([
+      { label: 7, share: 0.75 },
+      { label: 5, share: 0.25 },
+    ]);
+    expect(shares(Uint8Array.of(5), Uint8Array.of(0))).toEqual([]);
   });
 
   it("names the commonest label of a mask", () => {

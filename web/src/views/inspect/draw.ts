@@ -31,7 +31,7 @@ export interface Sight {
 
 /** Edges of a mask, as a path. */
 export const maskPath = (mask: Uint8Array, size: Size): Path2D =>
-  pathOf(mask, () => edgesOf((i) => mask[i] === 1, size, { x: 0, y: 0, ...size }));
+  pathOf(mask, () => edgesOf(mask, 1, size, { x: 0, y: 0, ...size }));
 
 const piecePaths = new WeakMap<Pieces, Map<number, object>>();
 
@@ -41,7 +41,7 @@ export function piecePath(pieces: Pieces, id: number, size: Size): Path2D {
   if (!keys) piecePaths.set(pieces, (keys = new Map()));
   let key = keys.get(id);
   if (!key) keys.set(id, (key = {}));
-  return pathOf(key, () => edgesOf((i) => pieces.ids[i] === id, size, pieces.boxes[id] ?? { x: 0, y: 0, ...size }));
+  return pathOf(key, () => edgesOf(pieces.ids, id, size, pieces.boxes[id] ?? { x: 0, y: 0, ...size }));
 }
 
 /** `ratio`: device pixels a CSS pixel. `panel`: in CSS pixels. */
