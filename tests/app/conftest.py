@@ -1,6 +1,5 @@
 """A real server in a process of its own, with folders of pictures to look into."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +10,11 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytest.importorskip("websockets")
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from page_client import Page, ended, started
+from page_client import PIXELS, UPLOAD, Page, ended, started
 
 from seglens.app.process import command
 from seglens.app.settings import Settings
 from seglens.datasets.streets import Streets
-
-UPLOAD, PIXELS = 300_000, 1_000_000
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+UPLOAD, PIXELS = 300_000, 1_000_000
+"""Bytes and pixels that the server of these tests takes."""
+
 SLOW = 150.0
 """Seconds after which something that should have happened has not."""
 
@@ -130,7 +133,9 @@ class Page:
 
     def workers(self) -> list[int]:
         """Process ids of the server's workers."""
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
+        )
         rows = (line.split(None, 2) for line in listed.stdout.splitlines())
         own = str(self.process.pid)
         return [int(r[0]) for r in rows if len(r) == 3 and r[1] == own and "spawn_main" in r[2]]

@@ -46,7 +46,7 @@ def test_a_question_asked_again_is_answered_at_once(page: Page, net: str) -> Non
 
 def test_a_search_is_watched_paused_and_gone_on_with_as_if_nothing_had_been(page: Page, net: str) -> None:
     with connect(f"ws://{page.host}/api/live", origin=page.origin, additional_headers={"Cookie": page.cookie}) as live:  # pyright: ignore
-        job, _ = page.begin("explain", **search(net, 14))
+        job, _ = page.begin("explain", **search(net, 9))
         running = page.until(job["id"], lambda j: j["preview"] >= 2)
         assert running["resumable"]
         seen = page.get(f"/api/jobs/{job['id']}/preview")
@@ -57,8 +57,8 @@ def test_a_search_is_watched_paused_and_gone_on_with_as_if_nothing_had_been(page
         paused = page.over(job["id"])
         assert paused["state"] == "paused"
         part = page.get(f"/api/results/{job['key']}")
-        assert 1 <= part["meta"]["stopped"] < 14
-        assert len(part["meta"]["curves"]["loss"]) == 14
+        assert 1 <= part["meta"]["stopped"] < 9
+        assert len(part["meta"]["curves"]["loss"]) == 9
         assert sum(v is not None for v in part["meta"]["curves"]["loss"]) == part["meta"]["stopped"]
         # Meanwhile the network answers others, and what was stopped counts as no answer.
         page.ask("explain", network=net, image=IMAGE, method="grad-cam", parameters={}, target=TARGET)
@@ -71,7 +71,7 @@ def test_a_search_is_watched_paused_and_gone_on_with_as_if_nothing_had_been(page
     resumed = page.get(f"/api/results/{job['key']}")
     assert resumed["meta"]["stopped"] is None
     # The same search under another key, for its sparsity is written out.
-    whole = page.ask("explain", **search(net, 14, sparsity=0.05))
+    whole = page.ask("explain", **search(net, 9, sparsity=0.05))
     assert whole["key"] != resumed["key"]
     assert np.array_equal(page.array(whole, "map"), page.array(resumed, "map"))
     assert whole["meta"]["curves"] == resumed["meta"]["curves"]

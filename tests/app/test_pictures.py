@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import UPLOAD
-from page_client import Page
+from page_client import UPLOAD, Page
 from PIL import Image
 
 from seglens.datasets.streets import Streets

@@ -55,6 +55,10 @@ def test_a_result_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="full"):
         keep(store, Outcome(meta={}, keep=broken), key, "test", {})
     assert store.at(key) is None
+    (part,) = store.results.iterdir()
+    store.clean()
+    assert part.exists()  # another server may be at it
+    os.utime(part, (1000, 1000))
     store.clean()
     assert list(store.results.iterdir()) == []
     keep(store, Outcome(meta={"x": float("nan")}, whole=False), key, "test", {})

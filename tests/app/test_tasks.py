@@ -118,18 +118,18 @@ def test_a_network_s_own_file_its_description_and_how_it_is_saved(page: Page, gi
     first = page.ask("open", source=place)["meta"]
     assert (first["source"], first["description_path"]) == (place, "mine.toml")
     assert first["classes"][7]["name"] == "class 7"
-    names = [f"kind {i}" for i in range(11)]
+    names = [f"kind-{i}" for i in range(11)]
     tried = page.ask("describe", network=first["id"], description={"classes": names}, save=False)["meta"]
     assert tried["id"] != first["id"]
-    assert tried["classes"][7]["name"] == "kind 7"
+    assert tried["classes"][7]["name"] == "kind-7"
     assert (folder / "mine.toml").read_text() == maker
-    asked = {"image": IMAGE, "method": "saliency", "parameters": {}, "target": {"channel": "kind 7"}}
-    assert page.ask("explain", network=tried["id"], **asked)["meta"]["target"] == "kind 7 in predicted(kind 7)"
+    asked = {"image": IMAGE, "method": "saliency", "parameters": {}, "target": {"channel": "kind-7"}}
+    assert page.ask("explain", network=tried["id"], **asked)["meta"]["target"] == "kind-7 in predicted(kind-7)"
     saved = page.ask("describe", network=first["id"], description={"classes": names}, save=True)["meta"]
     assert 'constructor = "seglens.networks.builtin:UNet"' in (folder / "mine.toml").read_text()
     opened = page.ask("open", source=place)["meta"]
     assert opened["id"] == saved["id"]
-    assert opened["classes"][7]["name"] == "kind 7"
+    assert opened["classes"][7]["name"] == "kind-7"
     assert opened["description"]["input"]["mean"] == [0.5]
 
 
@@ -212,11 +212,16 @@ def test_the_latent_space_of_a_conditional_autoencoder(page: Page) -> None:
         assert np.allclose(page.array(looked, "maps")[k], e.map, atol=1e-3 * np.abs(looked["arrays"]["maps"]["scale"]))
 
 
-def test_units_are_ranked(page: Page) -> None:
+def test_units_are_ranked(page: Page, given: Path) -> None:
     coder = page.ask("open", source="faces-vae")["meta"]
-    units = page.ask("units", network=coder["id"])["meta"]["units"]
-    assert sorted(u["unit"] for u in units) == list(range(coder["latent"]["units"]))
-    assert units[0]["kl"] > units[-1]["kl"]
+    root = page.get("/api/session")["roots"][0]["id"]
+    folder = page.post("/api/sets", {"root": root, "path": "images"})["id"]
+    units = page.ask("units", network=coder["id"], set=folder)["meta"]["units"]
+    images = sorted(str(p) for p in (given / "root/images").glob("street*.png"))
+    found = sl.latent_statistics("faces-vae", images, attention=None)
+    assert [u["unit"] for u in units] == [u.unit for u in found.ranked]
+    assert [u["kl"] for u in units] == pytest.approx([u.kl for u in found.ranked], rel=1e-5)
+    assert [u["sensitivity"] for u in units] == pytest.approx([u.sensitivity for u in found.ranked], rel=1e-4)
 
 
 def test_a_report_holds_all_of_itself_and_runs_nothing(page: Page, net: str) -> None:

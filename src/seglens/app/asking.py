@@ -93,10 +93,11 @@ class Asker:
         if needed == "mask":
             asked.payload["mask"] = str(self._masks.path(plain["mask"]))
             return
-        folder = self._store.at(plain["explanation"])
-        if folder is None or not (folder / "explanation.npz").is_file():
+        result = self._store.result(plain["explanation"])
+        if result is None or result["task"] != "explain":
             raise Fault(404, "ResultError", "the explanation is not kept any more.\n  Explain again, then verify.")
-        asked.payload["explanation"] = str(folder / "explanation.npz")
+        # What was stopped may have gone on meanwhile, under the same key.
+        asked.content["stopped"] = result["meta"]["stopped"]
 
     def _items(self, asked: Asked) -> None:
         asked.title = f"report: {asked.args['title']}"

@@ -32,6 +32,7 @@ SWEEP = 20
 class Job:
     """One task under way. own: of the server itself, told to nobody. held: a paused search is in the worker.
 
+    begun: the worker has it in hand; again: it was handed to one that died before that, and is handed out once more.
     shown: the latest preview, its result as JSON and the bytes of its arrays. heard: when the worker last spoke of it;
     gap: the longest that it was silent, in seconds.
     """
@@ -56,6 +57,8 @@ class Job:
     since: float | None = None
     shown: tuple[str, dict[str, bytes]] | None = None
     killer: asyncio.TimerHandle | None = None
+    begun: bool = False
+    again: bool = False
     heard: float = 0.0
     gap: float = 0.0
     finished: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -212,7 +215,7 @@ class Jobs:
         job = next((j for j in waiting if not j.own), waiting[0])
         waiting.remove(job)
         self._current[lane] = job
-        job.state, job.since = "running", time.monotonic()
+        job.state, job.since, job.begun = "running", time.monotonic(), False
         job.heard = job.since
         if job.held:
             job.held = False
@@ -235,6 +238,8 @@ class Jobs:
         now = time.monotonic()
         job.gap, job.heard = max(job.gap, now - job.heard), now
         match message:
+            case ("begun", _):
+                job.begun = True
             case ("progress", _, what, done, total):
                 job.what, job.done, job.total = what, done, total
                 self._say(job)
@@ -274,6 +279,12 @@ class Jobs:
         if job is not None:
             if job.ending:
                 self._end(job, "cancelled")
+            elif not job.begun and not job.again and not self.workers[lane].hopeless:
+                # It was on its way to a worker that was dead already, and had no part in that.
+                job.again, job.state, job.since = True, "waiting", None
+                self._current[lane] = None
+                self._waiting[lane].appendleft(job)
+                self._say(job)
             else:
                 self._end(job, "failed", fault=Fault(500, "WorkerError", words))
         if self.workers[lane].hopeless:

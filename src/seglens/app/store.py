@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,10 @@ class Store:
             part.replace(path / HEAD)
 
     def clean(self) -> None:
-        """Throw away what was begun and never finished. Only where nobody writes."""
+        """Throw away what was begun more than an hour ago and never finished; another server may be writing now."""
         for part in self.results.glob(".part-*"):
-            shutil.rmtree(part, ignore_errors=True)
+            if time.time() - part.stat().st_mtime > 3600:
+                shutil.rmtree(part, ignore_errors=True)
 
     def evict(self) -> int:
         """Delete results until the rest fits the limit, the longest unused first; returns how many went."""

@@ -90,6 +90,7 @@ class Worker:
             return
 
     def _attempt(self, job: str, work: Callable[[], None]) -> None:
+        self._pipe.send(("begun", job))
         try:
             work()
         except self._cancelled:
@@ -128,7 +129,7 @@ class Worker:
 
     def _follow(self, job: str, task: str, key: str, payload: Mapping[str, Any], steps: Steps) -> None:
         """Step after step, to the end or until it is to pause; its outcome so far is kept then."""
-        shown = 0.0
+        until = 0.0
         last: Glimpse | None = None
         while True:
             # The listener is silent and never raises: an exception would end the search for good.
@@ -143,11 +144,12 @@ class Worker:
                     self._held.popitem(last=False)
                 self._finish(job, task, key, payload, step.make(True))
                 return
-            if time.monotonic() - shown >= EVERY:
+            if (shown := time.monotonic()) >= until:
                 result, data = as_result(step.make(True), key, task)
                 # As text: a version that torch made a type of its own would bring torch into the server.
                 self._pipe.send(("preview", job, json.dumps(result, allow_nan=False), data))
-                shown = time.monotonic()
+                # Of large pictures a preview takes its time: a fifth of the work at most is showing it.
+                until = max(shown + EVERY, time.monotonic() + 4 * (time.monotonic() - shown))
         if last is None:
             raise Fault(500, "WorkerError", "the search gave nothing at all.")
         self._finish(job, task, key, payload, last.make(False))

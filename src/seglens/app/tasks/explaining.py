@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seglens.app import python_line
+from seglens.app.tasks import FAST
 from seglens.app.tasks.outcome import Glimpse, Outcome, Steps
 from seglens.app.tasks.work import Given, Work, ready
 from seglens.core.errors import ParameterError, suggest
@@ -117,8 +118,10 @@ def explained(e: Explanation, payload: Mapping[str, Any], seconds: float, stoppe
         python=_python(payload),
         formats=FORMATS,
         save=e.save,
-        keep=lambda folder: e.save(folder / KEPT),
+        # What took a pass or two is asked again rather than packed each time: its maps follow the pointer.
+        keep=None if e.method in FAST else lambda folder: e.save(folder / KEPT),
         whole=stopped is None,
+        made=e,
     )
 
 
@@ -142,4 +145,4 @@ def reopened(path: Path) -> Outcome:
     """An explanation that was kept, to be saved in another form."""
     found = open_explanations(path)
     e = found[0] if isinstance(found, Explanations) else found
-    return Outcome(meta={}, formats=FORMATS, save=e.save)
+    return Outcome(meta={}, formats=FORMATS, save=e.save, made=e)

@@ -19,7 +19,8 @@ class Outcome:
     """meta: what api.ts says of the task. arrays: by name. python: the line that gives the same.
 
     formats: suffixes that `save` writes; the path's suffix tells which. keep: writes into the result's folder what
-    later tasks read. whole: False for what was stopped on the way.
+    later tasks read. whole: False for what was stopped on the way. made: what the library gave, where later tasks use
+    it.
     """
 
     meta: Mapping[str, Any]
@@ -29,6 +30,7 @@ class Outcome:
     save: Callable[[Path], object] | None = None
     keep: Callable[[Path], object] | None = None
     whole: bool = True
+    made: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """verify: pixels taken away, those drawn or those that an explanation marks, and the picture segmented again."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from seglens.app.tasks.explaining import made_target, truth_for
 from seglens.app.tasks.outcome import Outcome
 from seglens.app.tasks.work import Given, Work
 from seglens.core.errors import SeglensError
-from seglens.core.explanation import Explanation, open_explanations
+from seglens.core.explanation import Explanation
 from seglens.core.network import Network
 from seglens.run.describe import colours_of
 from seglens.run.mask_removal import changes, remove_mask
@@ -28,9 +27,7 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
     fill = _fill(payload["fill"])
     if payload["what"] == "mask":
         return _without_mask(work, payload, network, given, fill)
-    e = open_explanations(payload["explanation"])
-    if not isinstance(e, Explanation):
-        raise SeglensError("several explanations were kept where one was expected.\n  Explain again, then verify.")
+    e = _explanation(work, payload["explanation"])
     found = run(network, given.image, e, share=payload["share"], fill=fill, truth=truth_for(payload, given))
     c = found.controls
     meta = {
@@ -45,7 +42,7 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
         "change": _change(network, found.before, found.after, e.region),
         "notes": [*found.said, *found.notes],
     }
-    text = f"sl.open({str(Path(payload['explanation']))!r})"
+    text = _python(work, payload["explanation"])
     return Outcome(
         meta=meta,
         arrays={**_planes(found.before, found.after), "removed": found.removed},
@@ -61,6 +58,22 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
         formats=("png", "svg", "pdf", "html", "npz", "json"),
         save=found.save,
     )
+
+
+def _explanation(work: Work, key: str) -> Explanation:
+    """The finished explanation of a result: kept, or asked again where it took a pass or two."""
+    from seglens.app.tasks.again import made_again
+
+    folder = work.store.at(key)
+    e = None if folder is None else made_again(work, key, folder).made
+    if not isinstance(e, Explanation):
+        raise SeglensError("the explanation is not kept any more.\n  Explain again, then verify.")
+    return e
+
+
+def _python(work: Work, key: str) -> str:
+    """The explanation in Python: the call that made it."""
+    return str((work.store.result(key) or {}).get("python", "")).rpartition("\n")[2]
 
 
 def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, given: Given, fill: Any) -> Outcome:
