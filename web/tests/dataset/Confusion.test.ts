@@ -50,7 +50,7 @@ describe("Confusion", () => {
   it("gives shares of the prediction, or pixels", async () => {
     shown();
     await fireEvent.click(screen.getByText("of prediction"));
-    expect(cell("road found").textContent).toBe("88.9");
+    expect(cell("road found").textContent).toBe("89");
     await fireEvent.click(screen.getByText("pixels"));
     expect(cell("road found").textContent).toBe("80");
   });
