@@ -118,18 +118,18 @@ def test_a_network_s_own_file_its_description_and_how_it_is_saved(page: Page, gi
     first = page.ask("open", source=place)["meta"]
     assert (first["source"], first["description_path"]) == (place, "mine.toml")
     assert first["classes"][7]["name"] == "class 7"
-    names = [f"kind-{i}" for i in range(11)]
+    names = [f"kind{i}" for i in range(11)]
     tried = page.ask("describe", network=first["id"], description={"classes": names}, save=False)["meta"]
     assert tried["id"] != first["id"]
-    assert tried["classes"][7]["name"] == "kind-7"
+    assert tried["classes"][7]["name"] == "kind7"
     assert (folder / "mine.toml").read_text() == maker
-    asked = {"image": IMAGE, "method": "saliency", "parameters": {}, "target": {"channel": "kind-7"}}
-    assert page.ask("explain", network=tried["id"], **asked)["meta"]["target"] == "kind-7 in predicted(kind-7)"
+    asked = {"image": IMAGE, "method": "saliency", "parameters": {}, "target": {"channel": "kind7"}}
+    assert page.ask("explain", network=tried["id"], **asked)["meta"]["target"] == "kind7 in predicted(kind7)"
     saved = page.ask("describe", network=first["id"], description={"classes": names}, save=True)["meta"]
     assert 'constructor = "seglens.networks.builtin:UNet"' in (folder / "mine.toml").read_text()
     opened = page.ask("open", source=place)["meta"]
     assert opened["id"] == saved["id"]
-    assert opened["classes"][7]["name"] == "kind-7"
+    assert opened["classes"][7]["name"] == "kind7"
     assert opened["description"]["input"]["mean"] == [0.5]
 
 
