@@ -64,7 +64,7 @@ export function greatest(values: ArrayLike<number>): number {
 
 /** Values of −end..end in diverging colours, each as opaque as it is great; what is undefined is transparent. */
 export function diverging(values: ArrayLike<number>, end: number, colours: readonly Rgb[]): Pixels {
-  return coloured(values, (v) => 0.5 + v / (2 * end || 1), colours, (t) => 255 * Math.abs(2 * t - 1) ** GROWTH);
+  return coloured(values, (v) => 0.5 + v / (2 * end || 1), colours, (t) => 255 * Math.sqrt(Math.abs(2 * t - 1)));
 }
 
 /** Values of 0..end in sequential colours, each as opaque as it is great: what lies under it is seen where it is 0. */

@@ -8,6 +8,7 @@ import {
   readMoves,
   scattered,
   traverse,
+  unlike,
   writeCondition,
   writeMoves,
 } from "../../src/views/latent/state";
@@ -44,6 +45,14 @@ describe("units", () => {
 
   it("are traversed from −3 to 3 deviations", () => {
     expect(traverse(2, 5)).toEqual([-6, -3, 0, 3, 6]);
+  });
+});
+
+describe("unlike", () => {
+  it("tells another picture from the same one rounded", () => {
+    expect(unlike([10, 200], [12, 199])).toBe(false);
+    expect(unlike([10, 200], [80, 200])).toBe(true);
+    expect(unlike([10], [10, 200])).toBe(true);
   });
 });
 

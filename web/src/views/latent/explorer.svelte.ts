@@ -5,7 +5,7 @@ import { arrayOf, ServerFault } from "../../core/client";
 import { numbersOf } from "../../core/float16";
 import { Latest } from "../../core/latest";
 import { jobs } from "../../state/jobs.svelte";
-import { traverse } from "./state";
+import { rounded, traverse, unlike } from "./state";
 
 /** A picture in bytes [H W 3], with labels [H W] where the decoder gives masks. */
 export interface Shown {
@@ -47,6 +47,8 @@ async function shown(result: Result, name: string): Promise<Shown | null> {
   return { rgb: picture.data, labels: labels?.data ?? null, height, width };
 }
 
+const told = (condition: Record<string, number>) => (Object.keys(condition).length ? { condition } : {});
+
 /** Steps of the strip that shows what a unit does. */
 export const STEPS = 7;
 
@@ -61,6 +63,8 @@ export class Explorer {
   units = $state.raw<Units | null>(null);
   strip = $state.raw<{ unit: number; values: number[]; pictures: (Shown | null)[] } | null>(null);
   fault = $state<string | null>(null);
+  /** Whether the decoder, told the code alone, gives something else than the reconstruction: it is told more of the image then. */
+  lone = $state(false);
   busy = $state(false);
   #decoding = new Latest();
   #travelling = new Latest();
@@ -82,6 +86,9 @@ export class Explorer {
       this.attended = null;
       this.attention = new Map();
       this.busy = false;
+      const alone = await quietly("decode", { network, z: result.meta.mu.map(rounded), ...(told(result.meta.condition)) });
+      const picture = await shown(alone, "picture");
+      if (mine === this.#asked) this.lone = Boolean(picture && reconstruction && unlike(picture.rgb, reconstruction.rgb));
       await this.#attend(mine, network, image, condition, units);
     } catch (failed) {
       if (mine === this.#asked) this.#failed(failed);

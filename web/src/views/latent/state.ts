@@ -84,3 +84,11 @@ export function scattered(seed: number, deviations: readonly number[]): Moves {
 /** Pictures that show what a unit does: its values at −3 … 3 deviations, n of them. */
 export const traverse = (deviation: number, n: number): number[] =>
   Array.from({ length: n }, (_, i) => rounded(deviation * (-3 + (6 * i) / (n - 1))));
+
+/** Whether two pictures in bytes are different ones: by more than a tenth of their range on average. */
+export function unlike(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return true;
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += Math.abs((a[i] as number) - (b[i] as number));
+  return sum > 25.5 * a.length;
+}
