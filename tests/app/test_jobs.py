@@ -95,6 +95,10 @@ def test_a_quick_question_does_not_wait_for_a_long_one(page: Page, net: str) -> 
 
 
 def test_a_worker_that_is_killed_takes_its_job_along_and_nothing_else(page: Page, net: str) -> None:
+    held, _ = page.begin("explain", **search(net, 6, sparsity=0.06))
+    page.until(held["id"], lambda j: j["preview"] >= 1)
+    page.send("DELETE", f"/api/jobs/{held['id']}")
+    assert page.over(held["id"])["state"] == "paused"
     job, _ = page.begin("explain", **rise(net, 100_000, 3))
     page.until(job["id"], lambda j: j["total"] > 0)
     before = set(page.workers())
@@ -108,6 +112,9 @@ def test_a_worker_that_is_killed_takes_its_job_along_and_nothing_else(page: Page
     page.ask("explain", network=net, image="streets-5", method="saliency", parameters={}, target=TARGET)
     page.ask("explain", **rise(net, 20, 3))
     assert not before & set(page.workers())
+    # What was paused in it begins anew.
+    page.post(f"/api/jobs/{held['id']}/resume")
+    assert page.over(held["id"])["state"] == "done"
 
 
 def test_a_worker_that_does_not_listen_is_ended(page: Page, net: str) -> None:
@@ -120,16 +127,6 @@ def test_a_worker_that_does_not_listen_is_ended(page: Page, net: str) -> None:
     assert time.monotonic() - began > 2.9  # its patience
     page.signal_workers(signal.SIGCONT)
     page.ask("explain", **rise(net, 20, 4))
-
-
-def test_a_paused_search_whose_worker_is_gone_begins_anew(page: Page, net: str) -> None:
-    job, _ = page.begin("explain", **search(net, 10, sparsity=0.06))
-    page.until(job["id"], lambda j: j["preview"] >= 1)
-    page.send("DELETE", f"/api/jobs/{job['id']}")
-    assert page.over(job["id"])["state"] == "paused"
-    page.signal_workers(signal.SIGKILL)
-    page.post(f"/api/jobs/{job['id']}/resume")
-    assert page.over(job["id"])["state"] == "done"
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,6 @@ def test_a_set_is_scored_and_its_confusions_name_their_pictures(page: Page, net:
     assert sum(i["wrong"] for i in meta["images"]) == confusion.sum() - np.trace(confusion)
     scored = [i for i in page.get(f"/api/sets/{folder}/images?network={net}") if "scores" in i]
     assert [i["scores"]["mean_iou"] for i in scored] == [i["mean_iou"] for i in meta["images"]]
-    assert page.failed("evaluate", network=net, set="faces")["kind"] == "ImageError"
 
 
 def test_the_latent_space_of_a_conditional_autoencoder(page: Page) -> None:

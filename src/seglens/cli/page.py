@@ -16,11 +16,11 @@ from seglens.core.images import expand_paths
 def page(
     network: Annotated[
         str | None,
-        typer.Argument(metavar="[NETWORK]", help="A network's file or folder, or a built-in name.", show_default=False),
+        typer.Argument(metavar="NETWORK", help="A network's file or folder, or a built-in name.", show_default=False),
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Argument(metavar="[IMAGES]", help="A folder of pictures, or one picture.", show_default=False),
+        typer.Argument(metavar="IMAGES", help="A folder of pictures, or one picture.", show_default=False),
     ] = None,
     port: Annotated[
         int | None,
