@@ -140,9 +140,10 @@ class Encode(_Strict):
 
 
 class Decode(_Strict):
-    """A latent vector's picture."""
+    """A latent vector's picture; image: beside it, for a decoder that is told more of one."""
 
     network: Id
+    image: Id | None = None
     z: Annotated[list[Number], Field(min_length=1, max_length=65536)]
     condition: Condition | None = None
 

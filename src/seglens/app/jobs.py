@@ -27,6 +27,8 @@ WAITING = 100
 SWEEP = 20
 """New results after which the store is held to its size."""
 
+_LINGERS = 30.0  # seconds for which the last preview of a job that has ended is still given
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -311,8 +313,9 @@ class Jobs:
             except Fault as failed:
                 state, job.error = "failed", failed.to_dict()
         job.state = state
-        if state in ("done", "cancelled", "failed"):
-            job.shown = None
+        if job.shown is not None and state in ("done", "cancelled", "failed"):
+            # A page that asked for the latest preview a moment ago is still to be answered.
+            asyncio.get_running_loop().call_later(_LINGERS, _forget, job)
         if fault is not None and job.own:
             job.finished.set_exception(fault)
         elif not job.finished.done():
@@ -327,3 +330,9 @@ class Jobs:
     def _say(self, job: Job) -> None:
         if not job.own:
             self._live.say(f"job {job.id}", {"type": "job", "job": job.to_dict()})
+
+
+def _forget(job: Job) -> None:
+    """Let go of the last preview of a job that has ended."""
+    if job.state in ("done", "cancelled", "failed"):
+        job.shown = None

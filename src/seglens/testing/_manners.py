@@ -204,8 +204,9 @@ def is_a_value(subject: Subject) -> None:
     doc = (kind.__doc__ or "").strip()
     # Where there is none, dataclass writes the signature into its place.
     demand(bool(doc) and not doc.startswith(f"{kind.__name__}("), f"{name} has no docstring.")
-    demand(method == subject.make(), f"{name}: two of the same parameters differ.")
-    demand(hash(method) == hash(subject.make()), f"{name}: equal, but another hash.")
+    again: Any = subject.make()
+    demand(method == again, f"{name}: two of the same parameters differ.")
+    demand(hash(method) == hash(again), f"{name}: equal, but another hash.")
     for f in fields(method):
         demand(f"{f.name}=" in repr(method), f"{name}: its repr does not show {f.name}.")
     demand(pickle.loads(pickle.dumps(method)) == method, f"{name}: pickling changed it.")

@@ -176,7 +176,8 @@ export interface Tasks {
   evaluate: { args: { network: string; set: string }; meta: Evaluated };
   units: { args: { network: string; set?: string }; meta: Units };
   encode: { args: { network: string; image: string; condition?: Record<string, number> }; meta: Encoded };
-  decode: { args: { network: string; z: number[]; condition?: Record<string, number> }; meta: Decoded };
+  /** image: beside the code, for a decoder that is told more of one. */
+  decode: { args: { network: string; image?: string; z: number[]; condition?: Record<string, number> }; meta: Decoded };
   attend: { args: { network: string; image: string; units: number[]; condition?: Record<string, number> }; meta: Attended };
   between: { args: { network: string; a: string; b: string; steps: number; path: "linear" | "spherical" }; meta: Between };
   report: { args: { title: string; items: { key: string; caption: string }[] }; meta: { title: string } };

@@ -18,6 +18,7 @@ from seglens.run.latent.coding import Coding, labels_of, table_for
 from seglens.run.latent.generate import interpolate
 from seglens.run.latent.seen import Seen
 from seglens.run.latent.statistics import latent_statistics
+from seglens.run.questions import make_case
 
 PICTURES, SLOPES = 256, 16
 """Pictures over which units are measured, and of these over how many the decoder's slopes are."""
@@ -46,9 +47,14 @@ def encode(work: Work, payload: Mapping[str, Any]) -> Outcome:
 
 
 def decode(work: Work, payload: Mapping[str, Any]) -> Outcome:
-    """A latent vector's picture."""
+    """A latent vector's picture, beside an image where the decoder is told more of one than its latent vector."""
     coding = _coding(work, payload)
     z = payload["z"]
+    beside = ""
+    if "image" in payload:
+        coding = coding.beside(make_case(coding.network, work.picture(payload["image"]).image).x)
+        image = python_line.image_text(payload["image"])
+        beside = f".beside(make_case({python_line.network_text(payload['network'])}, {image}).x)"
     if len(z) != coding.latent:
         raise ParameterError(f"z has {len(z)} numbers, {coding.network.name} has {coding.latent} latent units.")
     began = time.monotonic()
@@ -58,7 +64,9 @@ def decode(work: Work, payload: Mapping[str, Any]) -> Outcome:
     told = _condition(payload.get("condition"))
     line = (
         "import torch\nfrom seglens.run.latent.coding import Coding\n"
-        f"coding = Coding.of({network})\ncoding.decode(torch.tensor([{z!r}]), coding.condition({told or None}))"
+        + ("from seglens.run.questions import make_case\n" if beside else "")
+        + f"coding = Coding.of({network}){beside}\n"
+        f"coding.decode(torch.tensor([{z!r}]), coding.condition({told or None}))"
     )
     line = f"import seglens as sl\n{line}" if "sl." in network else line
     return Outcome(meta={"seconds": time.monotonic() - began}, arrays=_decoded(coding, decoded, "picture"), python=line)

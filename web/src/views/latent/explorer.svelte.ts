@@ -69,11 +69,13 @@ export class Explorer {
   #decoding = new Latest();
   #travelling = new Latest();
   #asked = 0;
+  #image = "";
   #ranking = "";
 
   /** Encodes an image; then asks what each unit saw in it. */
   async encode(network: string, image: string, condition: Condition, units: number): Promise<void> {
     const mine = ++this.#asked;
+    this.#image = image;
     this.fault = null;
     this.busy = true;
     try {
@@ -112,11 +114,16 @@ export class Explorer {
     );
   }
 
+  /** The image, for a decoder that is told more of it than its code. */
+  #beside(): { image?: string } {
+    return this.lone ? { image: this.#image } : {};
+  }
+
   /** Decodes where the sliders stand; of places that were passed meanwhile only the last. */
   decode(network: string, z: number[], condition: Condition): void {
     this.#decoding.run(async () => {
       try {
-        const result = await quietly("decode", { network, z, ...(condition ? { condition } : {}) });
+        const result = await quietly("decode", { network, z, ...this.#beside(), ...(condition ? { condition } : {}) });
         this.now = await shown(result, "picture");
         this.fault = null;
       } catch (failed) {
@@ -140,7 +147,7 @@ export class Explorer {
         await Promise.all(
           values.map(async (value, k) => {
             const there = z.map((old, u) => (u === unit ? value : old));
-            const result = await quietly("decode", { network, z: there, ...(condition ? { condition } : {}) });
+            const result = await quietly("decode", { network, z: there, ...this.#beside(), ...(condition ? { condition } : {}) });
             pictures[k] = await shown(result, "picture");
           }),
         );

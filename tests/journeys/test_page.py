@@ -1,0 +1,208 @@
+"""The page as a new user finds it, in a real browser: with the mouse, with keys alone, and by its address."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+
+import seglens as sl
+
+pytest.importorskip("fastapi")
+playwright = pytest.importorskip("playwright.sync_api")
+
+from browser import CHROMIUM, SLOW, Tab, served, tabs  # noqa: E402
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
+    pytest.mark.xdist_group("page"),
+]
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory):
+    with served(tmp_path_factory.mktemp("store"), network="streets-unet-biased") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def picture(tab: Tab, name: str = "streets-3") -> np.ndarray:
+    """The pixels of an image of the page."""
+    host = "/".join(tab.address.split("/")[:3])
+    answer = tab.page.request.get(f"{host}/api/images/{name}/picture")
+    return np.asarray(Image.open(BytesIO(answer.body())).convert("RGB"))
+
+
+def middle(inside: np.ndarray) -> tuple[int, int]:
+    """The (row, column) that lies deepest in a mask."""
+    depth = distance_transform_edt(np.pad(inside, 1))
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(y) - 1, int(x) - 1
+
+
+def on_screen(tab: Tab, pixel: tuple[int, int], size: tuple[int, int], panel: int = 1) -> tuple[float, float]:
+    """Where the middle of a pixel of the picture lies on the screen, while all of it is shown."""
+    box = tab.page.locator(f'[data-panel="{panel}"] canvas').bounding_box()
+    scale = min(box["width"] / size[1], box["height"] / size[0])
+    left = box["x"] + (box["width"] - scale * size[1]) / 2
+    top = box["y"] + (box["height"] - scale * size[0]) / 2
+    return left + (pixel[1] + 0.5) * scale, top + (pixel[0] + 0.5) * scale
+
+
+def seen(tab: Tab) -> None:
+    """Wait until the network has said what it sees."""
+    tab.panel(1)
+    tab.page.locator("aside").get_by_text("rider", exact=True).first.wait_for()
+
+
+def ask_for_the_rider(tab: Tab) -> np.ndarray:
+    """Click the largest rider; gives the pixels of the picture."""
+    seen(tab)
+    pixels = picture(tab)
+    rider = sl.segment("streets-unet-biased", pixels).mask("rider")
+    tab.page.mouse.click(*on_screen(tab, middle(rider), rider.shape))
+    tab.panel(2)
+    return pixels
+
+
+def test_why_it_is_called_a_rider(browser, address: str, tmp_path: Path) -> None:
+    with tabs(browser, address) as tab:
+        tab.go()
+        seen(tab)
+        tab.keep("1-open")
+        pixels = ask_for_the_rider(tab)
+        ask = tab.page.locator("[data-ask]")
+        assert "Why does the network call this segment" in " ".join(ask.inner_text().split())
+        tab.keep("2-asked")
+
+        # What stands in the map's file is what the library says of the same question.
+        tab.page.get_by_role("button", name="Save and more of panel 2").click()
+        with tab.page.expect_download() as downloading:
+            tab.page.get_by_role("link", name="npz", exact=True).click()
+        downloading.value.save_as(tmp_path / "why.npz")
+        kept = sl.open(tmp_path / "why.npz")
+        inside = kept.region
+        same = sl.explain("streets-unet-biased", pixels, "hires-cam", sl.Target("rider", sl.mask(inside)))
+        np.testing.assert_allclose(kept.map, same.map, rtol=1e-4, atol=1e-6)
+        assert kept.channel == "rider"
+        tab.page.keyboard.press("Escape")
+
+        tab.page.get_by_role("button", name="What around it made the network say so?").click()
+        tab.panel(3)
+        tab.keep("3-context")
+        tab.page.get_by_role("button", name="Take it away and look again").click()
+        tab.panel(4)
+        said = " ".join(ask.inner_text().split())
+        before, after = map(float, re.search(r"p\(rider\) in the region ([\d.]+) → ([\d.]+)", said).groups())
+        assert after < before - 0.2, said
+        assert "as large and as far away did as much" in said
+        tab.keep("4-without")
+
+        # The address restores all four panels, in a browser that has never been here.
+        fragment = tab.page.evaluate("() => location.hash")
+    with tabs(browser, address, "dark") as other:
+        other.go(fragment)
+        other.panel(4)
+        again = " ".join(other.page.locator("[data-ask]").inner_text().split())
+        assert f"{before:g} → {after:g}" in again.replace("0.90 ", "0.9 "), again
+        other.keep("5-restored-dark")
+
+
+def test_everything_by_keys(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        tab.go()
+        seen(tab)
+        keys = tab.page.keyboard
+        keys.press("1")
+        assert tab.page.evaluate("() => document.activeElement.tagName") == "CANVAS"
+        keys.press("ArrowDown")
+        keys.press("Enter")
+        tab.panel(2)
+        keys.press("Escape")
+        keys.press("g")
+        tree = tab.page.get_by_role("tree")
+        tree.wait_for()
+        first = tree.get_by_role("treeitem").first
+        first.focus()
+        for key in ("ArrowDown", "ArrowDown", "Enter"):
+            keys.press(key)
+        assert "l=" in tab.page.evaluate("() => location.hash")
+        # In the tree letters look for a layer; elsewhere they are the page's.
+        tab.page.evaluate("() => document.activeElement.blur()")
+        keys.press("?")
+        tab.page.get_by_role("dialog").wait_for()
+        keys.press("Escape")
+        tab.page.get_by_role("dialog").wait_for(state="hidden")
+        keys.press("i")
+        tab.panel(1)
+        name = tab.page.get_by_title("All images").inner_text()
+        keys.press("]")
+        assert tab.page.get_by_title("All images").inner_text() != name
+
+
+def test_the_set_is_measured_and_a_confusion_opened(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        tab.go("#/dataset")
+        tab.page.get_by_role("button", name=re.compile("^Evaluate")).click()
+        grid = tab.page.get_by_role("grid").or_(tab.page.locator("table")).first
+        grid.wait_for()
+        text = tab.page.locator("main").inner_text()
+        assert "rider" in text
+        assert re.search(r"0\.\d\d|\d\d\.\d %", text)
+        tab.keep("6-dataset")
+
+
+def test_latent_units_under_sliders(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        tab.go("#/latent?n=faces-cvae&s=faces&i=faces-0")
+        sliders = tab.page.locator("main").get_by_role("slider")
+        sliders.first.wait_for()
+        shown = tab.page.locator("main canvas").first
+        shown.wait_for()
+        tab.keep("7-latent")
+        assert sliders.count() >= 8
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(browser, address: str, scheme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: npm ci in web/")
+    with tabs(browser, address, scheme) as tab:
+        tab.go()
+        ask_for_the_rider(tab)
+        tab.page.evaluate(AXE.read_text(encoding="utf-8"))
+        wrong: dict[str, list[Any]] = {}
+        for view in ("Inspect", "Network", "Images", "Data set", "Options", "Report"):
+            tab.turn(view)
+            tab.page.locator("main").wait_for()
+            tab.page.wait_for_timeout(1500)
+            tab.keep(f"8-{view.lower().replace(' ', '')}-{scheme}")
+            found = tab.page.evaluate(
+                "() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+            )
+            if found["violations"]:
+                wrong[view] = [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found["violations"]]
+        assert wrong == {}
+
+
+def test_a_lost_server_is_said_and_found_again(browser, tmp_path: Path) -> None:
+    with served(tmp_path / "store", network="streets-unet") as own:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(own)
+        page.locator('[data-panel="1"][data-stage="done"]').wait_for(timeout=SLOW)
+    page.get_by_text("Connection lost").wait_for(timeout=SLOW)
+    context.close()
