@@ -26,7 +26,7 @@ def keep(tab: Tab, name: str) -> None:
     tab.page.wait_for_timeout(2000)
     shot = Image.open(BytesIO(tab.page.screenshot())).convert("RGB")
     path = HERE / f"page-{name}.png"
-    shot.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    shot.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -87,6 +87,7 @@ from seglens.run.latent.second_order import second_order_attention
 from seglens.run.latent.statistics import latent_statistics
 from seglens.run.latent.sweep import latent_sweep
 from seglens.run.layers import explain_layers, layer_tree
+from seglens.run.mask_removal import remove_mask
 from seglens.run.mistakes import find_errors
 from seglens.run.object_parts import ObjectParts, Part
 from seglens.run.onnx_check import OnnxAgreement, check_onnx
@@ -95,6 +96,7 @@ from seglens.run.places import Places, compare_places
 from seglens.run.segment import Segmentation, segment
 from seglens.run.sensitivity import sensitivity, sensitivity_each
 from seglens.run.sensitivity_table import Sensitivity
+from seglens.run.stepwise import explain_steps
 from seglens.run.training import Recipe, Trained, train
 from seglens.run.verification import Verification
 from seglens.run.verify import verify
@@ -185,6 +187,7 @@ __all__ = [
     "explain_large",
     "explain_layers",
     "explain_parts",
+    "explain_steps",
     "find_classes",
     "find_errors",
     "instance",
@@ -211,6 +214,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "read_mask",
+    "remove_mask",
     "sample_latent",
     "save",
     "seams_of",

@@ -8,6 +8,7 @@ import { pixelsIn } from "../core/masks";
 import { FIT, type Point, readView, type View, writeView } from "../core/zoom";
 import { type PanelText, readAsk, readPanels, type Value, writeAsk, writePanels } from "../views/inspect/link";
 import type { Ask, Where } from "../views/inspect/question";
+import { readShown, type Shown, writeShown } from "../views/inspect/shown";
 import { Drawing } from "./inspect/drawing.svelte";
 import { MapPanel, type Panel, ScenePanel, type Slot, VerifyPanel } from "./inspect/panel.svelte";
 import { classOf, regionMask } from "./inspect/regions";
@@ -99,7 +100,7 @@ class Inspect {
     this.drawn = scene.flat ? new Drawing(scene.size) : null;
     this.away = scene.flat ? new Drawing(scene.size) : null;
     this.method ||= this.quick()?.name ?? "";
-    const news = state(fields) !== this.#noted && Boolean(fields.t || fields.p);
+    const news = state(fields) !== this.#noted && Boolean(fields.t || fields.p || fields.d);
     this.panels = [];
     for (const kind of new Set(kinds)) if (image.truth || (kind !== "truth" && kind !== "error")) this.show(kind);
     if (!this.panels.length) this.show(network.task === "segment" ? "prediction" : "image");
@@ -109,7 +110,7 @@ class Inspect {
 
   /** Goes where a link leads within the image at hand; what this page noted itself is no news. */
   follow(fields: Record<string, string>): void {
-    if (this.scene && (fields.t || fields.p) && state(fields) !== this.#noted) this.restore(fields);
+    if (this.scene && (fields.t || fields.p || fields.d) && state(fields) !== this.#noted) this.restore(fields);
   }
 
   restore(fields: Record<string, string>): void {
@@ -119,6 +120,7 @@ class Inspect {
     const asked = readAsk(fields.t);
     this.ask = asked;
     this.view = readView(fields.v);
+    if (fields.d) this.shown = readShown(fields.d);
     const tool = TOOLS.find((t) => t === fields.k);
     if (tool) this.tool = tool;
     const texts = readPanels(fields.p);
@@ -159,7 +161,23 @@ class Inspect {
       p: plain ? "" : writePanels(texts),
       v: writeView(this.view),
       k: this.tool === "segment" ? "" : this.tool,
+      d: writeShown(this.shown),
     };
+  }
+
+  /** How maps and classes are shown now. */
+  get shown(): Shown {
+    const { look, shared, outline, borders, under, strength } = this;
+    return { ...look, shared, outline, borders, under, strength };
+  }
+
+  set shown({ shared, outline, borders, under, strength, ...look }: Shown) {
+    this.look = look;
+    this.shared = shared;
+    this.outline = outline;
+    this.borders = borders;
+    this.under = under;
+    this.strength = strength;
   }
 
   wrote(fields: Record<string, string>): void {
@@ -334,7 +352,7 @@ class Inspect {
 }
 
 /** What of the address is this view's. */
-const state = ({ t = "", p = "", v = "", k = "" }: Record<string, string>): string => [t, p, v, k].join("\n");
+const state = ({ t = "", p = "", v = "", k = "", d = "" }: Record<string, string>): string => [t, p, v, k, d].join("\n");
 
 export type { Slot };
 export const inspect = new Inspect();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { readAddress, writeAddress } from "../../src/core/address";
 import { type PanelText, readAsk, readPanels, writeAsk, writePanels } from "../../src/views/inspect/link";
+import { readShown, type Shown, USUALLY, writeShown } from "../../src/views/inspect/shown";
 import { type Ask, readWhere, regionText, sameAsk, targetOf, type Where, whereInWords } from "../../src/views/inspect/question";
 
 const wheres: Where[] = [
@@ -78,4 +79,42 @@ describe("the address", () => {
     expect(readPanels("nonsense|map|verify:all|truth")).toEqual([{ kind: "truth", pinned: false }]);
     expect(readPanels(undefined)).toEqual([]);
   });
+});
+
+describe("how things are shown", () => {
+  it("takes no room in the address while it is usual", () => {
+    expect(writeShown(USUALLY)).toBe("");
+    expect(readShown(undefined)).toEqual(USUALLY);
+  });
+
+  it("is read back as it was written, field by field", () => {
+    const other: Shown = {
+      colours: "diverging",
+      sign: "negative",
+      from: 10,
+      to: 99,
+      growing: false,
+      opacity: 0.25,
+      shared: true,
+      outline: false,
+      borders: false,
+      under: "none",
+      strength: 0,
+    };
+    expect(readShown(writeShown(other))).toEqual(other);
+    for (const name of Object.keys(other) as (keyof Shown)[]) {
+      const one = { ...USUALLY, [name]: other[name] };
+      expect(readShown(writeShown(one))).toEqual(one);
+    }
+  });
+
+  it("stays usual where a link says what cannot be", () => {
+    expect(readShown("opacity:7;sign:sideways;strength:-1;to:;nothing:1;shared:perhaps;__proto__:1")).toEqual(USUALLY);
+  });
+});
+
+it("all of a confusion is said in words", () => {
+  expect(whereInWords({ kind: "text", text: "confused(truth='traffic light', as_=pole)" }, "pole", 12)).toBe(
+    "every traffic light taken for pole, 12 pixels",
+  );
 });

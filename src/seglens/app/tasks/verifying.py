@@ -93,7 +93,7 @@ def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, give
         "change": _change(network, found.before, found.after, found.region),
         "notes": list(found.notes),
     }
-    words = python_line.call(
+    line = python_line.call(
         "remove_mask",
         python_line.network_text(payload["network"]),
         python_line.image_text(payload["image"]),
@@ -102,11 +102,10 @@ def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, give
         fill=repr(fill),
         **python_line.truth_text(payload),
     )
-    line = words.replace("sl.remove_mask", "remove_mask")
     return Outcome(
         meta=meta,
         arrays={**_planes(found.before, found.after), "removed": found.removed},
-        python=f"from seglens.run.mask_removal import remove_mask\n{line}",
+        python=line,
     )
 
 

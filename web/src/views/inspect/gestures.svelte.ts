@@ -4,7 +4,7 @@ import { boxBetween } from "../../core/masks";
 import { pixelAt, type Point } from "../../core/zoom";
 import { inspect } from "../../state/inspect.svelte";
 import { confusedAt } from "../../state/inspect/regions";
-import { NONE } from "../../state/inspect/scene.svelte";
+import { NONE, type Scene } from "../../state/inspect/scene.svelte";
 
 export interface Keys {
   /** Adds to what is drawn. */
@@ -25,6 +25,8 @@ class Gestures {
   /** Whether the pixel stays where it was clicked. */
   held = $state(false);
   #down = false;
+  /** Where somebody pointed before there was a prediction to point at. */
+  #early: { scene: Scene; point: Point; keys: Keys } | null = null;
 
   /** The pointer is over a place, or over none. */
   move(point: Point | null): void {
@@ -95,6 +97,13 @@ class Gestures {
     } else this.#drawn(() => hand.polygon(points, keys.alt ? 0 : 1));
   }
 
+  /** The prediction is there: where somebody pointed before that is taken up now. */
+  settled(): void {
+    const early = this.#early;
+    this.#early = null;
+    if (early && early.scene === inspect.scene) this.#segment(early.point, early.keys);
+  }
+
   /** Forgets what was begun; says whether there was anything. */
   drop(): boolean {
     const some = this.points.length > 0;
@@ -120,6 +129,7 @@ class Gestures {
   #segment(point: Point, keys: Keys): void {
     const { scene, hand } = inspect;
     const pixel = scene && pixelAt(point, scene.size);
+    if (scene && !scene.labels && !scene.fault) this.#early = { scene, point, keys };
     const pieces = scene?.pieces;
     if (!scene || !pixel || !pieces || !hand) return;
     const i = pixel.y * scene.size.width + pixel.x;

@@ -99,6 +99,8 @@ export function targetOf(ask: Ask, network: Pick<NetworkInfo, "task">): TargetTe
   };
 }
 
+const EVERY_CONFUSED = new RegExp(`^confused\\(truth=${NAME}, *as_=${NAME}\\)$`);
+
 /** Where, as a person says it; `pixels` where it is known. */
 export function whereInWords(where: Where, channel: string, pixels: number | null): string {
   const size = pixels === null ? "" : `, ${count(pixels)} ${pixels === 1 ? "pixel" : "pixels"}`;
@@ -119,8 +121,10 @@ export function whereInWords(where: Where, channel: string, pixels: number | nul
       return `this ${where.truth}, taken for ${where.predicted}${size}`;
     case "everything":
       return "the whole picture";
-    default:
-      return `${where.text}${size}`;
+    default: {
+      const [, truth, predicted] = EVERY_CONFUSED.exec(where.text) ?? [];
+      return `${truth && predicted ? `every ${plain(truth)} taken for ${plain(predicted)}` : where.text}${size}`;
+    }
   }
 }
 
