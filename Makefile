@@ -29,7 +29,9 @@ page:
 # The page's own types and tests, where there is a Node to run them; what it does in a browser is among the tests.
 web:
 	@if node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2> /dev/null; \
-	then cd web && npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent check && npm run --silent test; \
+	then cd web && if npm ci --ignore-scripts --no-audit --no-fund --silent; \
+	then npm run --silent check && npm run --silent test; \
+	else echo "The packages that build the page cannot be had here: its own tests are left out."; fi; \
 	else echo "No Node of version 20.19 or later: the page's own tests are left out."; fi
 
 bench: $(VENV)/.dev
