@@ -16,17 +16,16 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "journeys"))
 
 from browser import CHROMIUM, Tab, served, tabs
-from test_page import ask_for_the_rider, seen
+from test_page_journeys import ask_for_the_rider, seen
 
 HERE = Path(__file__).parent / "pictures"
 
 
 def keep(tab: Tab, name: str) -> None:
-    """What the tab shows, as a small PNG."""
+    """What the tab shows. WebP: class colours are to stay what they are, which a palette of 256 does not keep."""
     tab.page.wait_for_timeout(2000)
-    shot = Image.open(BytesIO(tab.page.screenshot())).convert("RGB")
-    path = HERE / f"page-{name}.png"
-    shot.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    path = HERE / f"page-{name}.webp"
+    Image.open(BytesIO(tab.page.screenshot())).convert("RGB").save(path, quality=86, method=6)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -19,7 +19,6 @@ from browser import CHROMIUM, SLOW, Tab, served, tabs  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
-    pytest.mark.xdist_group("page"),
 ]
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
