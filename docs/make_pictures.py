@@ -17,30 +17,30 @@ HERE = Path(__file__).parent / "pictures"
 
 
 def keep(explanations: Sequence[sl.Explanation], name: str, width: int) -> None:
-    """Draw explanations, `width` pixels wide, as a small PNG."""
+    """Draw explanations, `width` pixels wide, as a small WebP without loss."""
     with TemporaryDirectory() as folder:
         shrink(sl.save(explanations, Path(folder) / "drawn.png"), name, width)
 
 
 def shrink(drawn: Path, name: str, width: int) -> None:
-    """Keep a drawn picture, at most `width` pixels wide, as a small PNG."""
+    """Keep a drawn picture, at most `width` pixels wide, as a small WebP without loss."""
     with Image.open(drawn) as opened:
         picture = opened.convert("RGB")
     if picture.width > width:
         picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
     path = HERE / name
     # Multiples of 5, white among them: finer steps nobody sees, and the files shrink by half.
-    picture.point(lambda value: round(value / 5) * 5).save(path, optimize=True)
+    picture.point(lambda value: round(value / 5) * 5).save(path, lossless=True, method=6)
     print(f"{path.relative_to(HERE.parent)}: {picture.width} × {picture.height}, {path.stat().st_size / 1000:.0f} kB")
 
 
 def readme(net: sl.Network) -> None:
     """The first minute: one class; two objects by five methods."""
     street = Streets(16, (192, 384), seed=3)[1].image
-    keep([one(sl.explain(net, street, "hires-cam", "bicycle"))], "why-bicycle.png", 1100)
+    keep([one(sl.explain(net, street, "hires-cam", "bicycle"))], "why-bicycle.webp", 1100)
     methods = ("grad-cam", "hires-cam", "layer-cam", "integrated-gradients", "smooth-grad")
     asked = [sl.Target(name, sl.instance(name, largest=1)) for name in ("bicycle", "motorcycle")]
-    keep([one(sl.explain(net, street, method, target)) for target in asked for method in methods], "methods.png", 1080)
+    keep([one(sl.explain(net, street, method, target)) for target in asked for method in methods], "methods.webp", 1080)
 
 
 def tutorial(net: sl.Network) -> None:
@@ -49,9 +49,9 @@ def tutorial(net: sl.Network) -> None:
     road = sl.Target("road", sl.pixel(80, 96), reduce="sum")
     sky = sl.Target("sky", sl.everything)
     pixel = [one(sl.explain(net, image, sl.GradCAM("bottleneck", truncate=cut), road)) for cut in (False, True)]
-    keep(pixel, "one-pixel.png", 900)
-    keep([one(sl.explain(net, image, sl.GradCAM("bottleneck"), sky))], "sky-everywhere.png", 1000)
-    keep(list(sl.explain_layers(net, image, sky)), "layers.png", 640)
+    keep(pixel, "one-pixel.webp", 900)
+    keep([one(sl.explain(net, image, sl.GradCAM("bottleneck"), sky))], "sky-everywhere.webp", 1000)
+    keep(list(sl.explain_layers(net, image, sky)), "layers.webp", 640)
 
 
 def context() -> None:
@@ -60,10 +60,10 @@ def context() -> None:
     scene = Streets(60, seed=7)[22]
     wrong = sl.mask(scene.instances == 5) & sl.confused(truth="person", as_="rider")
     why = one(sl.explain(net, scene.image, "context-saliency", sl.Target("rider", wrong), truth=scene.labels))
-    keep([why], "rider-by-context.png", 620)
+    keep([why], "rider-by-context.webp", 620)
     with TemporaryDirectory() as folder:
         check = sl.verify(net, scene.image, why, truth=scene.labels)
-        shrink(check.save(Path(folder) / "check.png"), "rider-verified.png", 760)
+        shrink(check.save(Path(folder) / "check.png"), "rider-verified.webp", 760)
 
 
 def classifier() -> None:
@@ -73,9 +73,9 @@ def classifier() -> None:
     rider = Streets(12, (288, 576), seed=3)[10].image[106:269, 345:508]
     with TemporaryDirectory() as folder:
         (sheet,) = sl.activations(net, rider, target="rider", strongest=6).save(Path(folder) / "drawn.png")
-        shrink(sheet, "classifier-activations.png", 900)
+        shrink(sheet, "classifier-activations.webp", 900)
     methods = ("saliency", "guided-backprop", "grad-cam", "guided-grad-cam", "grad-cam-plus-plus")
-    keep([one(sl.explain(net, rider, method, "rider")) for method in methods], "classifier-methods.png", 780)
+    keep([one(sl.explain(net, rider, method, "rider")) for method in methods], "classifier-methods.webp", 780)
 
 
 def segmenter(net: sl.Network) -> None:
@@ -83,16 +83,16 @@ def segmenter(net: sl.Network) -> None:
     scenes = Streets(16, (192, 384), seed=99)
     street, busy = scenes[0].image, scenes[3].image
     methods = (sl.Saliency(), sl.GuidedBackprop(), sl.GradCAM("bottleneck"), sl.GuidedGradCAM("bottleneck"))
-    keep([one(sl.explain(net, street, method, "rider")) for method in methods], "four-gradient-maps.png", 820)
+    keep([one(sl.explain(net, street, method, "rider")) for method in methods], "four-gradient-maps.webp", 820)
     layers = ["encoder.block2", "encoder.block4", "decoder.block1"]
-    keep(list(sl.explain_layers(net, busy, "car", layers)), "car-over-layers.png", 820)
+    keep(list(sl.explain_layers(net, busy, "car", layers)), "car-over-layers.webp", 820)
     layers[1] = "bottleneck"
     poles = [one(sl.explain(net, busy, sl.GuidedGradCAM(layer), "pole")) for layer in layers]
-    keep(poles, "pole-over-layers.png", 820)
+    keep(poles, "pole-over-layers.webp", 820)
     small = Streets(16, (96, 192), seed=99)[0].image
-    keep([one(sl.explain(net, small, "fusion-map"))], "fusion-map.png", 560)
+    keep([one(sl.explain(net, small, "fusion-map"))], "fusion-map.webp", 560)
     maps = ("score-map", "ssm", "gssm", "similarity-map")
-    keep([one(sl.explain(net, small, name, "car")) for name in maps], "score-maps-of-cars.png", 820)
+    keep([one(sl.explain(net, small, name, "car")) for name in maps], "score-maps-of-cars.webp", 820)
 
 
 def architecture() -> None:

@@ -73,7 +73,7 @@ def test_pictures_are_small_and_shown() -> None:
     assert pictures
     for picture in pictures:
         assert f"pictures/{picture.name}" in pages, f"{picture.name} is shown nowhere"
-    assert sum(p.stat().st_size for p in pictures) < 3.5e6
+    assert sum(p.stat().st_size for p in pictures) < 2.75e6
 
 
 def test_the_citation_names_this_version() -> None:
