@@ -24,6 +24,12 @@ _SEALED = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:
 """Of files that a browser would run: they are for saving, and opened from here they may do nothing."""
 
 
+class _Array(FileResponse):
+    """The bytes of an array. Read in large parts: each costs a change of threads, and a map has megabytes."""
+
+    chunk_size = 4 * 2**20
+
+
 def result_routes(house: House) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/api/results")
@@ -41,7 +47,7 @@ def result_routes(house: House) -> APIRouter:
             raise Fault(404, "ResultError", f"the result has no array {name[:60]!r}.")
         # Under a key lies one thing for ever, but for what was stopped on the way.
         kept = {} if house.store.result(key, whole=True) is None else {"cache-control": "private, max-age=86400"}
-        return FileResponse(path, media_type="application/octet-stream", headers=kept)
+        return _Array(path, media_type="application/octet-stream", headers=kept)
 
     @routes.get("/{key}/file.{suffix}")
     async def file(key: str, suffix: str) -> Response:

@@ -69,11 +69,13 @@ function grey(): Rgb[] {
 export function lookUp(ramp: Ramp, look: Pick<Look, "sign" | "growing">, limit: number, from: number): Uint32Array {
   const made = new Uint32Array(65536);
   const { low, high, colours } = ramp;
+  // What is watched for changes is slow to read.
+  const { sign, growing } = look;
   const span = high - low;
   const last = colours.length - 1;
   const solid = Uint32Array.from(colours, (c) => packed(c, 0));
   const alphas = new Uint32Array(256);
-  for (let i = 0; i < 256; i++) alphas[i] = ((look.growing ? Math.round(255 * (i / 255) ** GROWTH) : 255) << 24) >>> 0;
+  for (let i = 0; i < 256; i++) alphas[i] = ((growing ? Math.round(255 * (i / 255) ** GROWTH) : 255) << 24) >>> 0;
   if (!(limit > 0)) return made;
   for (let bits = 0; bits < 65536; bits++) {
     const value = VALUES[bits] as number;
@@ -82,14 +84,14 @@ export function lookUp(ramp: Ramp, look: Pick<Look, "sign" | "growing">, limit: 
     if (size < from) continue;
     let t = size / limit;
     if (t > 1) t = 1;
-    if (look.sign === "both") {
+    if (sign === "both") {
       if (value < 0 && low === 0) continue;
-    } else if (look.sign === "positive") {
+    } else if (sign === "positive") {
       if (value <= 0) continue;
-    } else if (look.sign === "negative") {
+    } else if (sign === "negative") {
       if (value >= 0) continue;
     }
-    const signed = look.sign === "absolute" || value > 0 ? t : -t;
+    const signed = sign === "absolute" || value > 0 ? t : -t;
     const at = Math.round(((signed - low) / span) * last);
     made[bits] = ((solid[at] as number) | (alphas[Math.round(t * 255)] as number)) >>> 0;
   }

@@ -253,44 +253,55 @@ function numbered({ start, stop, row, label }: Runs, roots: number[], { width, h
   return made;
 }
 
-/** Edges x0, y0, x1, y1 between pixels of which one has the value and one has not; straight runs are one edge. */
-export function edgesOf(plane: ArrayLike<number>, value: number, { width, height }: Size, rect: Rect): Float32Array {
-  const edges: number[] = [];
-  const right = rect.x + rect.width;
-  const bottom = rect.y + rect.height;
-  for (let y = rect.y; y <= bottom; y++) {
-    const here = y * width;
+/** Edges x0, y0, x1, y1 around the pixels in `rect` that have the value; straight runs are one edge. */
+export function edgesOf(plane: Uint8Array | Int32Array, value: number, { width }: Size, rect: Rect): Float32Array {
+  const across: number[] = [];
+  const down: number[] = [];
+  // Each column remembers where its edge began.
+  const begun = new Int32Array(rect.width + 1);
+  let above: number[] = [];
+  for (let y = rect.y; y <= rect.y + rect.height; y++) {
+    const ends = y < rect.y + rect.height ? turnsOf(plane, value, y * width + rect.x, rect.width) : [];
+    // Where one of two rows turns and the other does not, they begin or cease to differ.
     let start = -1;
-    for (let x = rect.x; x < right; x++) {
-      const edge = (y > 0 && plane[here - width + x] === value) !== (y < height && plane[here + x] === value);
-      if (edge === start >= 0) continue;
-      if (edge) start = x;
+    merge(above, ends, (x, up, low) => {
+      if (low && !up) begun[x] = y;
+      if (up && !low) down.push(rect.x + x, begun[x] as number, rect.x + x, y);
+      if (up && low) return;
+      if (start < 0) start = x;
       else {
-        edges.push(start, y, x, y);
+        across.push(rect.x + start, y, rect.x + x, y);
         start = -1;
       }
-    }
-    if (start >= 0) edges.push(start, y, right, y);
+    });
+    above = ends;
   }
-  // By rows here too, as they lie in memory; each column remembers where its edge began.
-  const begun = new Int32Array(rect.width + 1).fill(-1);
-  for (let y = rect.y; y <= bottom; y++) {
-    const here = y * width;
-    let left = rect.x > 0 && y < bottom && plane[here + rect.x - 1] === value;
-    for (let x = rect.x; x <= right; x++) {
-      const now = x < width && y < bottom && plane[here + x] === value;
-      const edge = left !== now;
-      left = now;
-      const start = begun[x - rect.x] as number;
-      if (edge === start >= 0) continue;
-      if (edge) begun[x - rect.x] = y;
-      else {
-        edges.push(x, start, x, y);
-        begun[x - rect.x] = -1;
-      }
+  return Float32Array.from([...across, ...down]);
+}
+
+/** Columns of a row at which it gets the value or loses it, in turn; what is beyond the row does not have it. */
+function turnsOf(plane: Uint8Array | Int32Array, value: number, from: number, length: number): number[] {
+  const turns: number[] = [];
+  let inside = false;
+  for (let x = 0; x < length; x++) {
+    if ((plane[from + x] === value) !== inside) {
+      inside = !inside;
+      turns.push(x);
     }
   }
-  return Float32Array.from(edges);
+  if (inside) turns.push(length);
+  return turns;
+}
+
+/** Numbers of two rising lists, in order, each once with whether it stands in the one and in the other. */
+function merge(a: readonly number[], b: readonly number[], visit: (x: number, inA: boolean, inB: boolean) => void): void {
+  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+    const left = a[i] ?? Infinity;
+    const right = b[j] ?? Infinity;
+    visit(Math.min(left, right), left <= right, right <= left);
+    if (left <= right) i++;
+    if (right <= left) j++;
+  }
 }
 
 /** Edges between pixels of different labels. */

@@ -126,23 +126,18 @@ export function toGrey(pixels: Uint8ClampedArray): void {
   }
 }
 
-/** Share of Σ|map| that lies on each label, the most first; outside `without` where it is given. */
+/** Share of Σ max(map, 0) that lies on each label, the most first; outside `without` where it is given. */
 export function sharesByLabel(
   bits: Uint16Array,
   labels: Uint8Array | Uint16Array,
   without: Uint8Array | null,
-  positive = true,
 ): { label: number; share: number }[] {
-  const sums = new Map<number, number>();
-  let total = 0;
+  const weights = VALUES.map((v) => (Number.isFinite(v) ? Math.max(v, 0) : 0));
+  const sums = new Float64Array(256 ** labels.BYTES_PER_ELEMENT);
   for (let i = 0; i < bits.length; i++) {
-    if (without?.[i]) continue;
-    const value = VALUES[bits[i] as number] as number;
-    const weight = Number.isFinite(value) ? (positive ? Math.max(value, 0) : Math.abs(value)) : 0;
-    if (!weight) continue;
-    total += weight;
-    const label = labels[i] as number;
-    sums.set(label, (sums.get(label) ?? 0) + weight);
+    if (!without?.[i]) sums[labels[i] as number]! += weights[bits[i] as number] as number;
   }
-  return [...sums].map(([label, sum]) => ({ label, share: sum / total })).sort((a, b) => b.share - a.share);
+  const total = sums.reduce((a, b) => a + b, 0);
+  const found = [...sums.entries()].filter(([, sum]) => sum > 0).map(([label, sum]) => ({ label, share: sum / total }));
+  return found.sort((a, b) => b.share - a.share);
 }

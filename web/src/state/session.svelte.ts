@@ -8,14 +8,14 @@ import { notices } from "./notices.svelte";
 import { place } from "./place.svelte";
 
 class SessionState {
-  info = $state<Session | null>(null);
-  network = $state<NetworkInfo | null>(null);
+  info = $state.raw<Session | null>(null);
+  network = $state.raw<NetworkInfo | null>(null);
   /** Source of the network that is being opened; null while none is. */
   opening = $state<string | null>(null);
-  sets = $state<ImageSet[]>([]);
-  set = $state<ImageSet | null>(null);
-  images = $state<ImageInfo[]>([]);
-  image = $state<ImageInfo | null>(null);
+  sets = $state.raw<ImageSet[]>([]);
+  set = $state.raw<ImageSet | null>(null);
+  images = $state.raw<ImageInfo[]>([]);
+  image = $state.raw<ImageInfo | null>(null);
   connection = $state<LiveState>("connecting");
 
   /** Asks the server what there is, and opens what the address names, or else what the command line named. */

@@ -2,6 +2,7 @@
 
 import type { Explained, Job, Removal, Result, Verified } from "../../core/api";
 import { arrayOf, previewOf, ServerFault } from "../../core/client";
+import { drawn } from "../../core/frames";
 import { Latest } from "../../core/latest";
 import type { PanelText, Value } from "../../views/inspect/link";
 import { type Ask, sameAsk, targetOf } from "../../views/inspect/question";
@@ -144,8 +145,9 @@ export class MapPanel extends Asking {
   }
 
   async #show(result: Result<Explained>): Promise<void> {
-    const plane = await planeOf(result, result);
-    this.plane = plane;
+    this.plane = await planeOf(result, result);
+    // The map first; what there is to read about it a frame later.
+    await drawn();
     this.result = result;
     this.glimpse = null;
     this.stage = "done";

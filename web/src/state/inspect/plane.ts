@@ -18,14 +18,11 @@ export interface Plane {
 export async function planeOf(from: { key: string } | { job: string }, result: Result<Explained>): Promise<Plane | null> {
   const { map, region } = result.arrays;
   if (!map || map.dtype !== "float16" || map.shape.length !== 2) return null;
-  const [bits, inside] = await Promise.all([arrayOf(from, map), region ? arrayOf(from, region) : null]);
+  // Of the two, the one that is there first is looked at while the other is under way.
+  const [[bits, found], inside] = await Promise.all([
+    arrayOf(from, map).then((read) => [read as Uint16Array, statisticsOf(read as Uint16Array)] as const),
+    region ? arrayOf(from, region) : null,
+  ]);
   const [height = 0, width = 0] = map.shape;
-  return {
-    bits: bits as Uint16Array,
-    width,
-    height,
-    scale: map.scale,
-    found: statisticsOf(bits as Uint16Array),
-    region: inside as Uint8Array | null,
-  };
+  return { bits, width, height, scale: map.scale, found, region: inside as Uint8Array | null };
 }
