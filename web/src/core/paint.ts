@@ -15,9 +15,11 @@ export interface Statistics {
   some: number;
 }
 
-export function statisticsOf(bits: Uint16Array): Statistics {
+/** `cover`: one byte a pixel, 1 where it counts; by default all do. */
+export function statisticsOf(bits: Uint16Array, cover: Uint8Array | null = null): Statistics {
   const counts = new Uint32Array(65536);
-  for (let i = 0; i < bits.length; i++) counts[bits[i] as number]!++;
+  if (cover) for (let i = 0; i < bits.length; i++) counts[bits[i] as number]! += cover[i] as number;
+  else for (let i = 0; i < bits.length; i++) counts[bits[i] as number]!++;
   let minimum = Infinity;
   let maximum = -Infinity;
   let missing = 0;
@@ -81,6 +83,11 @@ export function paintMap(bits: Uint16Array, table: Uint32Array, out: Uint32Array
 }
 
 const HATCH = [0xff767676, 0xffb0b0b0] as const;
+
+/** Nothing where a cover is 0. */
+export function clearOutside(cover: Uint8Array, out: Uint32Array): void {
+  for (let i = 0; i < cover.length; i++) if (!cover[i]) out[i] = 0;
+}
 
 /** Stripes in grey over what is undefined. */
 export function hatchUndefined(bits: Uint16Array, width: number, height: number, out: Uint32Array): void {

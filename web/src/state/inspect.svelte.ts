@@ -8,7 +8,7 @@ import { pixelsIn } from "../core/masks";
 import { FIT, type Point, readView, type View, writeView } from "../core/zoom";
 import { type PanelText, readAsk, readPanels, type Value, writeAsk, writePanels } from "../views/inspect/link";
 import type { Ask, Where } from "../views/inspect/question";
-import { readShown, type Shown, writeShown } from "../views/inspect/shown";
+import { needsTruth, readShown, type Shown, type Within, writeShown } from "../views/inspect/shown";
 import { Drawing } from "./inspect/drawing.svelte";
 import { MapPanel, type Panel, ScenePanel, type Slot, VerifyPanel } from "./inspect/panel.svelte";
 import { classOf, regionMask } from "./inspect/regions";
@@ -45,6 +45,7 @@ class Inspect {
   outline = $state(true);
   borders = $state(true);
   under = $state<"grey" | "colour" | "none">("grey");
+  within = $state<Within>("all");
   /** Of classes over the picture. */
   strength = $state(0.55);
   /** Index of the class that the legend points at. */
@@ -105,6 +106,7 @@ class Inspect {
     for (const kind of new Set(kinds)) if (image.truth || (kind !== "truth" && kind !== "error")) this.show(kind);
     if (!this.panels.length) this.show(network.task === "segment" ? "prediction" : "image");
     void scene.load();
+    this.showWithin(this.within);
     if (news) this.restore(fields);
   }
 
@@ -167,17 +169,24 @@ class Inspect {
 
   /** How maps and classes are shown now. */
   get shown(): Shown {
-    const { look, shared, outline, borders, under, strength } = this;
-    return { ...look, shared, outline, borders, under, strength };
+    const { look, shared, outline, borders, under, within, strength } = this;
+    return { ...look, shared, outline, borders, under, within, strength };
   }
 
-  set shown({ shared, outline, borders, under, strength, ...look }: Shown) {
+  set shown({ shared, outline, borders, under, within, strength, ...look }: Shown) {
     this.look = look;
     this.shared = shared;
     this.outline = outline;
     this.borders = borders;
     this.under = under;
     this.strength = strength;
+    this.showWithin(within);
+  }
+
+  /** Shows maps in a part of the picture only. */
+  showWithin(within: Within): void {
+    this.within = within;
+    if (needsTruth(within)) this.#wanted("truth");
   }
 
   wrote(fields: Record<string, string>): void {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Rgb } from "../../src/core/api";
 import { lookUp, packed, palette, rampOf } from "../../src/core/colours";
 import { VALUES } from "../../src/core/float16";
-import { hatchUndefined, histogram, paintLabels, paintMap, paintMask, percentile, rankOf, sharesByLabel, statisticsOf } from "../../src/core/paint";
+import { clearOutside, hatchUndefined, histogram, paintLabels, paintMap, paintMask, percentile, rankOf, sharesByLabel, statisticsOf } from "../../src/core/paint";
 
 /** The bit pattern whose value is nearest. */
 function bitsOf(value: number): number {
@@ -40,6 +40,14 @@ describe("statistics of a map", () => {
   it("counts all that is not zero", () => {
     const bins = histogram(found, 4);
     expect([...bins]).toEqual([0, 1, 2, 1]);
+  });
+
+  it("counts under a cover only what it leaves open", () => {
+    const some = statisticsOf(bits(0, 0.25, -0.5, NaN, 4), Uint8Array.of(1, 1, 1, 0, 0));
+    expect(some).toMatchObject({ minimum: -0.5, maximum: 0.25, undefined: 0, some: 2 });
+    const out = Uint32Array.of(7, 7, 7);
+    clearOutside(Uint8Array.of(0, 1, 0), out);
+    expect([...out]).toEqual([0, 7, 0]);
   });
 
   it("knows a map of zeros", () => {

@@ -99,6 +99,7 @@ describe("how things are shown", () => {
       outline: false,
       borders: false,
       under: "none",
+      within: "both",
       strength: 0,
     };
     expect(readShown(writeShown(other))).toEqual(other);

@@ -12,6 +12,8 @@ export interface Plane {
   scale: number;
   found: Statistics;
   region: Uint8Array | null;
+  /** One byte a pixel, 1 where it is shown; null where it is shown everywhere. */
+  cover: Uint8Array | null;
 }
 
 /** Fetches the map of a result, or of a job's preview. Null where the result has none that lies on the picture. */
@@ -24,5 +26,5 @@ export async function planeOf(from: { key: string } | { job: string }, result: R
     region ? arrayOf(from, region) : null,
   ]);
   const [height = 0, width = 0] = map.shape;
-  return { bits, width, height, scale: map.scale, found, region: inside as Uint8Array | null };
+  return { bits, width, height, scale: map.scale, found, region: inside as Uint8Array | null, cover: null };
 }

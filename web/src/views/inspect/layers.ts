@@ -1,7 +1,7 @@
 /** Planes as canvases in image pixels, painted only when what they show changes, and shared by the panels. */
 
 import { all, type Rect } from "../../core/masks";
-import { hatchUndefined, paintLabels, paintMap, paintMask, paintPicture } from "../../core/paint";
+import { clearOutside, hatchUndefined, paintLabels, paintMap, paintMask, paintPicture } from "../../core/paint";
 import type { Size } from "../../core/zoom";
 import type { Drawing } from "../../state/inspect/drawing.svelte";
 import type { Plane } from "../../state/inspect/plane";
@@ -45,6 +45,7 @@ export function mapLayer(plane: Plane, table: Uint32Array): OffscreenCanvas {
     kept.table = table;
     paintMap(plane.bits, table, kept.layer.pixels);
     if (plane.found.undefined) hatchUndefined(plane.bits, plane.width, plane.height, kept.layer.pixels);
+    if (plane.cover) clearOutside(plane.cover, kept.layer.pixels);
     kept.layer.put();
   }
   return kept.layer.canvas;

@@ -2,6 +2,12 @@
 
 import { type Look, USUAL } from "../../core/colours";
 
+/** Where maps are shown, of the class that they are about. */
+export const PLACES = ["all", "region", "prediction", "truth", "both", "either"] as const;
+export type Within = (typeof PLACES)[number];
+
+export const needsTruth = (within: Within): boolean => within === "truth" || within === "both" || within === "either";
+
 /** Everything that the bar below the panels sets. */
 export interface Shown extends Look {
   /** Whether the colours of all maps end at the same value. */
@@ -10,16 +16,18 @@ export interface Shown extends Look {
   borders: boolean;
   /** What lies under maps. */
   under: "grey" | "colour" | "none";
+  within: Within;
   /** Of classes over the picture, 0 to 1. */
   strength: number;
 }
 
-export const USUALLY: Shown = { ...USUAL, shared: false, outline: true, borders: true, under: "grey", strength: 0.55 };
+export const USUALLY: Shown = { ...USUAL, shared: false, outline: true, borders: true, under: "grey", within: "all", strength: 0.55 };
 
 const CHOICES: Partial<Record<keyof Shown, readonly string[]>> = {
   colours: ["auto", "sequential", "diverging", "grey"],
   sign: ["both", "positive", "negative", "absolute"],
   under: ["grey", "colour", "none"],
+  within: PLACES,
 };
 const GREATEST: Partial<Record<keyof Shown, number>> = { from: 100, to: 100, opacity: 1, strength: 1 };
 

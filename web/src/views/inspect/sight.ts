@@ -10,6 +10,7 @@ import { session } from "../../state/session.svelte";
 import { maskPath, type Overlay, piecePath, type Sight } from "./draw";
 import { gestures } from "./gestures.svelte";
 import { labelLayer, mapLayer, pathOf, pictureLayer } from "./layers";
+import { shownPlane } from "./within";
 
 /** Until the server has told its colours. */
 const NO_COLOURS = { sequential: [], diverging: [] };
@@ -21,10 +22,11 @@ export interface Scale {
   from: number;
 }
 
+/** `plane`: as it is shown (see `shownPlane`). */
 export function scaleOf(plane: Plane): Scale {
   const { look, shared, maps } = inspect;
   const own = (p: Plane) => percentile(p.found, look.to) * p.scale;
-  const limit = shared ? Math.max(...maps.map((m) => (m.plane ? own(m.plane) : 0)), own(plane)) : own(plane);
+  const limit = shared ? Math.max(...maps.map((m) => shownPlane(m, m.scene)).map((p) => (p ? own(p) : 0)), own(plane)) : own(plane);
   const ramp = rampOf(look, session.info?.colours ?? NO_COLOURS, plane.found.minimum < 0);
   return { ramp, limit, from: look.from > 0 ? percentile(plane.found, look.from) * plane.scale : 0 };
 }
@@ -89,7 +91,9 @@ function put(layers: Overlay[], canvas: CanvasImageSource | null, opacity = 1): 
   if (canvas) layers.push({ canvas, opacity });
 }
 
-function map({ plane }: MapPanel, { size, grey, picture }: Scene, layers: Overlay[]): void {
+function map(panel: MapPanel, scene: Scene, layers: Overlay[]): void {
+  const { size, grey, picture } = scene;
+  const plane = shownPlane(panel, scene);
   if (inspect.under !== "none") put(layers, inspect.under === "grey" ? grey : picture);
   if (plane && plane.width === size.width && plane.height === size.height) {
     put(layers, mapLayer(plane, tableOf(plane)), inspect.look.opacity);
