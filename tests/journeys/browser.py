@@ -27,7 +27,7 @@ KEPT = os.environ.get("SEGLENS_PICTURES")
 @contextmanager
 def served(store: Path, **told: Any) -> Iterator[str]:
     """The address of a server with its token, as the terminal shows it."""
-    settings = Settings(port=0, store=str(store), browser=False, **told)
+    settings = Settings(**{"port": 0, "store": str(store), "browser": False} | told)
     process = subprocess.Popen(command(settings), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

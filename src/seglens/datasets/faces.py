@@ -16,6 +16,7 @@ from seglens.core.errors import ParameterError, suggest
 from seglens.datasets._faces_head import Head
 from seglens.datasets._faces_measure import MEASURED, measure_face, measure_faces
 from seglens.datasets._faces_parts import PARTS, Colours, Looks, hair_of, hued, paint_face, skin_of
+from seglens.datasets.disk import celebamask_hq
 from seglens.datasets.samples import Sample
 
 __all__ = [
@@ -31,25 +32,7 @@ __all__ = [
     "measure_faces",
 ]
 
-PART_COLOURS: tuple[tuple[int, int, int], ...] = (
-    (0, 0, 0),
-    (204, 0, 0),
-    (76, 153, 0),
-    (204, 204, 0),
-    (51, 51, 255),
-    (204, 0, 204),
-    (0, 255, 255),
-    (255, 204, 204),
-    (102, 51, 0),
-    (255, 0, 0),
-    (102, 204, 0),
-    (255, 255, 0),
-    (0, 0, 153),
-    (0, 0, 204),
-    (255, 51, 153),
-    (255, 153, 51),
-    (0, 204, 0),
-)
+PART_COLOURS = tuple(celebamask_hq.COLOURS[celebamask_hq.PARTS.index(part)] for part in PARTS)
 """Colours of the parts, those of CelebAMask-HQ."""
 
 _SMALLEST = 16  # pixels: below this an eye is no pixel

@@ -12,6 +12,7 @@ import type {
   TaskName,
   Tasks,
 } from "./api";
+import type { Standing } from "./live";
 
 /** What the server refused or could not do. `message` is for the person at the page. */
 export class ServerFault extends Error {
@@ -54,6 +55,16 @@ function sent(method: string, body?: unknown): RequestInit {
   return body === undefined
     ? { method, headers: OWN }
     : { method, headers: { ...OWN, "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+/** Whether the server answers, and knows this browser. */
+export async function standing(): Promise<Standing> {
+  try {
+    await checked("api/sets");
+    return "there";
+  } catch (failed) {
+    return failed instanceof ServerFault && failed.status === 401 ? "stranger" : "gone";
+  }
 }
 
 /** Hands a task in; the result at once where it was found before. */

@@ -2,7 +2,10 @@
 
 import type { Message } from "./api";
 
-export type LiveState = "connecting" | "open" | "lost";
+export type LiveState = "connecting" | "open" | "lost" | "stranger";
+
+/** Whether the server answers, and knows this browser: a socket that is refused does not say why. */
+export type Standing = "there" | "gone" | "stranger";
 
 export interface Live {
   close(): void;
@@ -11,7 +14,11 @@ export interface Live {
 /** Waits between two tries, in milliseconds: the last one repeats. */
 const WAITS = [250, 500, 1000, 2000, 4000];
 
-export function live(hear: (message: Message) => void, tell: (state: LiveState, again: boolean) => void): Live {
+export function live(
+  hear: (message: Message) => void,
+  tell: (state: LiveState, again: boolean) => void,
+  standing: () => Promise<Standing>,
+): Live {
   let socket: WebSocket | null = null;
   let tries = 0;
   let opened = false;
@@ -33,16 +40,38 @@ export function live(hear: (message: Message) => void, tell: (state: LiveState, 
     socket.onclose = () => {
       if (closed) return;
       tell("lost", opened);
-      waiting = setTimeout(connect, WAITS[Math.min(tries++, WAITS.length - 1)]);
+      wait();
     };
+  }
+
+  function wait(): void {
+    waiting = setTimeout(again, WAITS[Math.min(tries++, WAITS.length - 1)]);
+  }
+
+  async function again(): Promise<void> {
+    waiting = undefined;
+    const found = await standing();
+    if (closed) return;
+    if (found === "there") return connect();
+    tell(found === "stranger" ? "stranger" : "lost", opened);
+    wait();
+  }
+
+  /** Whoever comes back to the tab need not wait: browsers slow the clocks of tabs that are not seen. */
+  function seen(): void {
+    if (document.visibilityState !== "visible" || waiting === undefined) return;
+    clearTimeout(waiting);
+    void again();
   }
 
   tell("connecting", false);
   connect();
+  document.addEventListener("visibilitychange", seen);
   return {
     close() {
       closed = true;
       clearTimeout(waiting);
+      document.removeEventListener("visibilitychange", seen);
       socket?.close();
     },
   };

@@ -15,7 +15,7 @@ class Jobs {
     return [...this.all.values()].filter((j) => j.state === "running" || j.state === "waiting");
   }
 
-  /** What the socket says, or the list that the server gives after an absence. */
+  /** What the socket says. */
   hear(job: Job): void {
     this.all.set(job.id, job);
     const ended = this.#waiting.get(job.id);
@@ -23,6 +23,18 @@ class Jobs {
     this.#waiting.delete(job.id);
     const fault = faultOf(job);
     for (const one of ended) fault ? one.reject(fault) : one.resolve();
+  }
+
+  /** The server's list after an absence. What it does not know of the jobs of `before` went with an earlier server. */
+  hearAfter(before: readonly string[], listed: readonly Job[]): void {
+    for (const job of listed) this.hear(job);
+    const known = new Set(listed.map((job) => job.id));
+    for (const id of before) {
+      const job = this.all.get(id);
+      if (!job || known.has(id) || !["waiting", "running", "paused"].includes(job.state)) continue;
+      const message = "The server was started anew before this was done.\n  Ask again.";
+      this.hear({ ...job, state: "failed", error: { kind: "Gone", message } });
+    }
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What is open: the session that the server told of, the network and the image that every view is about. */
 
 import type { ImageInfo, ImageSet, Message, NetworkInfo, Session } from "../core/api";
-import { imagesOf, session as askSession } from "../core/client";
+import { imagesOf, session as askSession, standing } from "../core/client";
 import { live, type LiveState } from "../core/live";
 import { jobs } from "./jobs.svelte";
 import { notices } from "./notices.svelte";
@@ -24,7 +24,7 @@ class SessionState {
     this.info = await askSession();
     this.sets = this.info.sets;
     for (const job of this.info.jobs) jobs.hear(job);
-    live((message) => this.#hear(message), (state, again) => this.#connected(state, again));
+    live((message) => this.#hear(message), (state, again) => this.#connected(state, again), standing);
     const { n, s, i } = place.fields;
     const first = this.info.networks.find((one) => one.id === this.info?.start.network);
     if (first && (!n || n === first.source)) this.#take(first);
@@ -99,11 +99,12 @@ class SessionState {
     this.connection = state;
     if (state !== "open" || !again) return;
     // What happened in between is asked for.
+    const before = [...jobs.all.keys()];
     askSession().then(
       (info) => {
         this.info = info;
         this.sets = info.sets;
-        for (const job of info.jobs) jobs.hear(job);
+        jobs.hearAfter(before, info.jobs);
       },
       (failed: unknown) => notices.fail(failed),
     );

@@ -14,7 +14,11 @@ export interface Fate {
   good: boolean;
 }
 
-const saying = (failed: unknown) => (failed instanceof Error ? failed.message : String(failed));
+/** Without the name of the file, which stands before it. */
+function saying(failed: unknown, file: string): string {
+  const text = failed instanceof Error ? failed.message : String(failed);
+  return text.startsWith(`${file} `) ? text.slice(file.length + 1) : text;
+}
 
 class Own {
   /** Of the files that were brought last. */
@@ -33,6 +37,15 @@ class Own {
       return "uploaded";
     });
     if (last) await show((last as ImageInfo).set, (last as ImageInfo).id);
+  }
+
+  /** Files that were let fall on the page. Of a folder a browser gives a file without content. */
+  async dropped(carried: DataTransfer | null): Promise<void> {
+    const items = [...(carried?.items ?? [])].filter((item) => item.kind === "file");
+    const folder = items.map((item) => item.webkitGetAsEntry()).find((entry) => entry?.isDirectory);
+    if (folder) notices.fail(`${folder.name} is a folder. Drop the files in it, or use 'Open a folder …'.`);
+    else if (this.busy) notices.fail("The files before these are still being taken. Drop these when that is done.");
+    else if (items.length) await this.images([...(carried?.files ?? [])]);
   }
 
   /** True labels for one image. */
@@ -79,7 +92,7 @@ class Own {
       try {
         fate = { file: file.name, words: await what(file), good: true };
       } catch (failed) {
-        fate = { file: file.name, words: saying(failed), good: false };
+        fate = { file: file.name, words: saying(failed, file.name), good: false };
       }
       this.fates = this.fates.map((old, k) => (k === i ? fate : old));
     }

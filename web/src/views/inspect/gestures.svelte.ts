@@ -104,16 +104,31 @@ class Gestures {
     if (early && early.scene === inspect.scene) this.#segment(early.point, early.keys);
   }
 
+  /** What is being dragged comes to nothing; corners that were set before stay. */
+  abandon(): void {
+    if (!this.#down) return;
+    this.#down = false;
+    this.points = [];
+    const { tool, hand } = inspect;
+    if (tool !== "brush" && tool !== "erase") return;
+    hand?.end();
+    hand?.undo();
+  }
+
   /** Forgets what was begun; says whether there was anything. */
   drop(): boolean {
     const some = this.points.length > 0;
+    this.abandon();
     this.points = [];
-    this.#down = false;
     return some;
   }
 
   get busy(): boolean {
     return this.points.length > 0;
+  }
+
+  get dragging(): boolean {
+    return this.#down;
   }
 
   #value(keys: Keys): 0 | 1 {
