@@ -10,7 +10,7 @@ import pytest
 from page_client import UPLOAD, Page
 from PIL import Image
 
-from seglens.datasets.streets import Streets
+from seglens.datasets.streets import COLOURS, Streets
 
 
 def png(picture: Image.Image, form: str = "PNG") -> bytes:
@@ -169,3 +169,23 @@ def test_a_picture_that_is_damaged_is_listed_with_what_is_wrong(page: Page, give
     assert page.send("GET", f"/api/images/{info['id']}/thumbnail").status == 415
     answer = page.send("POST", "/api/sets", json.dumps({"root": root, "path": "bad/cut.png"}))
     assert answer.status == 422
+
+
+def test_a_truth_in_the_colours_of_the_classes_is_read_by_them(page: Page, net: str) -> None:
+    scene = Streets(1, (48, 96), seed=11)[0]
+    colours = np.array(COLOURS, np.uint8)[scene.labels]
+    id = page.send("PUT", "/api/uploads?name=coloured.png", png(Image.fromarray(scene.image))).json["id"]
+    assert page.send("PUT", f"/api/images/{id}/truth", png(Image.fromarray(colours))).json["truth"] is True
+    answer = page.send("GET", f"/api/images/{id}/truth?network={net}")
+    assert answer.status == 200, answer.body
+    assert answer.headers["x-shape"] == "48,96"
+    assert np.array_equal(np.frombuffer(answer.body, np.uint8).reshape(48, 96), scene.labels)
+    assert np.array_equal(page.array(page.ask("mistakes", network=net, image=id), "truth"), scene.labels)
+    without = page.send("GET", f"/api/images/{id}/truth")
+    assert (without.status, "network" in without.json["message"]) == (415, True)
+    colours[3, 5:9] = (1, 2, 3)
+    page.send("PUT", f"/api/images/{id}/truth", png(Image.fromarray(colours)))
+    asked = page.send("GET", f"/api/images/{id}/truth?network={net}").json
+    for fault in (asked, page.failed("mistakes", network=net, image=id)):
+        assert fault["kind"] == "ImageError"
+        assert "(1, 2, 3): 4 px" in fault["message"]

@@ -79,6 +79,12 @@ def thumbnail_of(source: Path, pixels: int) -> bytes:
     return _encoded(shown, "WEBP", quality=82)
 
 
+def in_colours(source: Path, pixels: int) -> bool:
+    """Whether an image holds colours of its own, so that labels in it are those of a table of colours."""
+    with opened(source, source.name, pixels) as image:
+        return image.mode in ("RGB", "RGBA")
+
+
 def labels_of(source: Path, pixels: int) -> tuple[bytes, str, tuple[int, int]]:
     """A label image's stored values: bytes little-endian, dtype 'uint8' or 'uint16', shape. Raises Fault 415."""
     with opened(source, source.name, pixels) as image:
@@ -91,7 +97,7 @@ def labels_of(source: Path, pixels: int) -> tuple[bytes, str, tuple[int, int]]:
                 415,
                 "ImageError",
                 f"{source.name} holds colours ({image.mode}), not labels.\n"
-                "  Colours are read as labels with a network's class table: ask for its mistakes.",
+                "  Colours are read as labels by a network's class table: ask with a network (?network=ID).",
             )
         values = np.asarray(image.convert("L") if image.mode == "1" else image)
     if image.mode == "1":

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, Response
 from seglens.app import pictures
 from seglens.app.asking import thumbnail_key
 from seglens.app.bodies import read, read_words, text_of
+from seglens.app.digests import content_of, digest_of
 from seglens.app.faults import Fault
 from seglens.app.house import House
 from seglens.app.images import Picture
@@ -76,11 +77,13 @@ def image_routes(house: House) -> APIRouter:
         return await _made(found, "webp", lambda: pictures.thumbnail_of(found.path, images.pixels), "image/webp")
 
     @routes.get("/images/{id}/truth")
-    async def truth(id: str) -> Response:
+    async def truth(id: str, network: str = "") -> Response:
         found = await _there(id)
         if found.truth is None:
             raise Fault(404, "ImageError", f"{found.name} has no true labels.\n  Give it a label image.")
         place = found.truth
+        if network and await _aside(lambda: pictures.in_colours(place, images.pixels)):
+            place = await _decoded(place, network)
         data, dtype, shape = await _aside(lambda: pictures.labels_of(place, images.pixels))
         headers = {"X-Shape": ",".join(map(str, shape)), "X-Dtype": dtype}
         return Response(data, media_type="application/octet-stream", headers=headers)
@@ -119,6 +122,16 @@ def image_routes(house: House) -> APIRouter:
                     await house.jobs.own("quick", "shipped", asked)
             making.pop(id, None)
         return found
+
+    async def _decoded(truth: Path, network: str) -> Path:
+        """True labels given as colours, as a label image: a worker reads them by the network's class table."""
+        spec = (await house.networks()).get(network)
+        name = await _aside(lambda: digest_of([content_of(truth), spec.fingerprint]))
+        place = images.small / f"{name[:40]}.labels.png"
+        if not place.is_file():
+            asked = {"network": spec.payload(), "truth": str(truth), "path": str(place)}
+            await house.jobs.own("quick", "labels", asked)
+        return place
 
     async def _made(found: Picture, suffix: str, make: Callable[[], bytes], kind: str) -> Response:
         """A picture made of another, from the disk where it was made before."""

@@ -90,7 +90,7 @@ export const imagesOf = (set: string, offset = 0, limit = 500) =>
 export const upload = (file: File) =>
   json<ImageInfo>(`api/uploads?name=${encodeURIComponent(file.name)}`, { method: "PUT", headers: OWN, body: file });
 
-/** Gives an image its true labels: a picture whose values are class indices. */
+/** Gives an image its true labels: a picture whose values are class indices, or in the colours of a class table. */
 export const uploadTruth = (image: string, file: File) =>
   json<ImageInfo>(`api/images/${encodeURIComponent(image)}/truth`, { method: "PUT", headers: OWN, body: file });
 
@@ -125,9 +125,12 @@ export async function arrayOf(place: { key: string } | { job: string }, info: Ar
   return made;
 }
 
-/** True labels of an image, [height, width]. */
-export async function truthOf(image: string): Promise<{ labels: Uint8Array | Uint16Array; shape: number[] }> {
-  const response = await checked(`api/images/${encodeURIComponent(image)}/truth`);
+/** True labels of an image, [height, width]. `network`: by whose class table a truth in colours is read. */
+export async function truthOf(
+  image: string,
+  network = "",
+): Promise<{ labels: Uint8Array | Uint16Array; shape: number[] }> {
+  const response = await checked(`api/images/${encodeURIComponent(image)}/truth?network=${encodeURIComponent(network)}`);
   const shape = (response.headers.get("X-Shape") ?? "").split(",").map(Number);
   const bytes = await response.arrayBuffer();
   const labels = response.headers.get("X-Dtype") === "uint16" ? new Uint16Array(bytes) : new Uint8Array(bytes);

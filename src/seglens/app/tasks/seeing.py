@@ -1,15 +1,18 @@
 """segment, layer, graph, mistakes: what the network makes of a picture, without a question."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from seglens.app import python_line
 from seglens.app.tasks.outcome import Outcome
 from seglens.app.tasks.work import Work, ready, written
 from seglens.core.errors import ImageError
+from seglens.core.labels import read_labels
 from seglens.core.network import Network
 from seglens.run.activations import activations
 from seglens.run.describe import colours_of
@@ -134,11 +137,13 @@ def mistakes(work: Work, payload: Mapping[str, Any]) -> Outcome:
 
 def shipped(work: Work, payload: Mapping[str, Any]) -> None:
     """Write a built-in picture and its labels where the server looks for them."""
-    from pathlib import Path
-
-    from PIL import Image
-
     made = shipped_picture(payload["set"], payload["index"])
     if made.truth is not None:
         written(Image.fromarray(made.truth), Path(payload["truth"]))
     written(made.image, Path(payload["path"]))
+
+
+def labels(work: Work, payload: Mapping[str, Any]) -> None:
+    """Write a truth that is given as colours as a label image, read by the network's class table."""
+    read = read_labels(Path(payload["truth"]), work.network(payload["network"]).classes).numpy()
+    written(Image.fromarray(read.astype(np.uint8 if read.max() < 256 else np.uint16)), Path(payload["path"]))

@@ -27,5 +27,6 @@ TASKS: dict[str, Task] = {
     "units": latents.units,
     "report": reporting.report,
     "shipped": seeing.shipped,
+    "labels": seeing.labels,
 }
-"""By name; 'shipped' is the server's own."""
+"""By name; 'shipped' and 'labels' are the server's own."""

@@ -129,7 +129,7 @@ export class Scene {
   async wantTruth(): Promise<void> {
     if (this.#truthAsked || !this.image.truth) return;
     this.#truthAsked = true;
-    this.truth = (await truthOf(this.image.id)).labels;
+    this.truth = (await truthOf(this.image.id, this.network.id)).labels;
   }
 
   /** Where the network is wrong, once somebody wants to see it. */
