@@ -15,6 +15,7 @@ from seglens.app.live import Live
 from seglens.app.masks import Masks
 from seglens.app.networks import Networks
 from seglens.app.paths import IMAGES, Roots
+from seglens.app.room import Room
 from seglens.app.settings import Settings
 from seglens.app.store import Store
 
@@ -32,6 +33,7 @@ class House:
     settings: Settings
     version: str
     store: Store
+    room: Room
     roots: Roots
     images: Images
     masks: Masks
@@ -39,6 +41,7 @@ class House:
     jobs: Jobs
     start: dict[str, Any] = field(default_factory=lambda: {"network": None, "image": None})
     scores: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _networks: Networks | None = None
     _opening: "asyncio.Task[None] | None" = None
 
@@ -49,7 +52,8 @@ class House:
         store = Store(settings.folder, settings.kept)
         store.clean()
         roots = Roots(settings.roots)
-        images = Images(settings.folder, roots, settings.pixels, told)
+        room = Room(settings.folder, settings.brought)
+        images = Images(room, roots, settings.pixels, told)
         live = Live()
         house: House | None = None
 
@@ -58,9 +62,19 @@ class House:
                 house.ended(job)
 
         jobs = Jobs(store, live, settings.patience, ended)
-        house = cls(settings, told, store, roots, images, Masks(settings.folder, settings.pixels), live, jobs)
+        house = cls(settings, told, store, room, roots, images, Masks(room, settings.pixels), live, jobs)
+        room.dropped = house.dropped
         house.start["image"] = house._first_image()
         return house
+
+    def dropped(self, ids: set[str]) -> None:
+        """Uploads and truths made room for others; called in any thread."""
+        self.images.drop(ids)
+        self._loop.call_soon_threadsafe(self.say_sets)
+
+    def say_sets(self) -> None:
+        """Tell every tab which sets there are."""
+        self.live.say("sets", {"type": "sets", "sets": self.images.listed()})
 
     def begin(self) -> None:
         """Start the workers, and open the network of the command line."""

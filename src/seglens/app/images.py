@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from seglens.app.digests import content_of, digest_of
 from seglens.app.faults import Fault
 from seglens.app.pairing import by_stem, is_truth, partner, truth_folders
 from seglens.app.paths import IMAGES, Roots
+from seglens.app.room import SHIPPED, THUMBNAILS, TRUTHS, UPLOADS, Room
 
 LISTED = 20000
 """Pictures of one folder that are listed."""
@@ -59,14 +61,17 @@ class PictureSet:
 class Images:
     """All sets. Folders that were opened, and truths that were given by hand, are remembered from run to run."""
 
-    def __init__(self, folder: Path, roots: Roots, pixels: int, version: str) -> None:
+    def __init__(self, room: Room, roots: Roots, pixels: int, version: str) -> None:
+        folder = room.folder
+        self._room = room
         self._roots = roots
         self._version = version
         self.pixels = pixels
-        self.uploads = folder / "uploads"
-        self.truths = folder / "truths"
-        self.shipped = folder / "shipped" / version
-        self.small = folder / "thumbnails"
+        self.uploads = folder / UPLOADS
+        self.truths = folder / TRUTHS
+        self.shipped = folder / SHIPPED / version
+        self.small = folder / THUMBNAILS
+        self._dropped: dict[str, str] = {}
         self._memory = folder / "sets.json"
         for place in (self.uploads, self.truths, self.shipped, self.small):
             place.mkdir(parents=True, exist_ok=True)
@@ -102,12 +107,52 @@ class Images:
         return self.sets[id]
 
     def get(self, id: str) -> Picture:
-        """A picture, also of a folder of an earlier run. Raises Fault 404."""
+        """A picture, also of a folder of an earlier run. Counts as use. Raises Fault 404, 410 for a dropped upload."""
         if id not in self._by_id and (name := id.rpartition("-")[0]) in self._folders:
             self.set(name)
+        if id not in self._by_id and id.startswith("uploads-"):
+            name = self._dropped.get(id, f"the upload {id!r}")
+            raise Fault(410, "ImageError", f"{name} was dropped{self._full}\n  Add it again.")
         if id not in self._by_id:
             raise Fault(404, "ImageError", f"no picture {id!r} is known.\n  Open its folder again.")
-        return self._by_id[id]
+        picture = self._by_id[id]
+        if picture.set == "uploads":
+            self._room.use(picture.path)
+        elif picture.truth is not None and picture.truth.parent == self.truths:
+            self._room.use(picture.truth)
+        return picture
+
+    @property
+    def _full(self) -> str:
+        limit = self._room.limit / 2**30
+        return f": uploads, drawn masks and thumbnails have {limit:.3g} GiB together, and others were used since."
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Uploads, and truths of other pictures, that are not on the disk any more."""
+        for id in self._by_id.keys() & ids:
+            picture = self._by_id[id]
+            if picture.set == "uploads" and not picture.path.is_file():
+                self._dropped[id] = picture.name
+                del self._by_id[id]
+                # Another list, for somebody may be going through this one.
+                self.sets["uploads"].members = [p for p in self.sets["uploads"].members if p is not picture]
+            elif picture.truth is not None and not picture.truth.is_file():
+                picture.truth = None
+                self._dropped[id] = picture.name
+
+    def truth(self, picture: Picture) -> Path:
+        """The file of its true labels. Raises Fault 404 without, 410 where they were dropped."""
+        if picture.truth is not None:
+            return picture.truth
+        if picture.id in self._dropped:
+            raise Fault(
+                410, "ImageError", f"the true labels of {picture.name} were dropped{self._full}\n  Give them again."
+            )
+        raise Fault(404, "ImageError", f"{picture.name} has no true labels.\n  Give it a label image.")
+
+    def made(self, path: Path) -> None:
+        """A picture was made of another, or of a built-in set."""
+        self._room.added(path)
 
     def open(self, root: str, path: str) -> PictureSet:
         """The pictures right in a folder, with the truths that their names tell; or one file's folder."""
@@ -151,8 +196,10 @@ class Images:
             part = place / f".{plain}.part"
             part.write_bytes(data)
             part.replace(before)
+            self._room.added(before)
         found = self._by_id.get(f"uploads-{digest}") or self._upload(before)
         if found.id not in self._by_id:
+            self._dropped.pop(found.id, None)
             self.sets["uploads"].members.append(found)
             self._by_id[found.id] = found
         return found
@@ -177,6 +224,7 @@ class Images:
             )
             raise Fault(422, "ShapeError", message)
         picture.truth = part.replace(self.truths / f"{id}.{form.lower()}")
+        self._room.added(picture.truth)
         return picture
 
     def size_of(self, picture: Picture) -> tuple[int, int]:

@@ -38,6 +38,9 @@ def opened(source: Path | bytes, name: str, pixels: int) -> Generator[Image.Imag
                 yield image
     except Image.DecompressionBombError as bomb:
         raise Fault(413, "ImageError", f"{name} has too many pixels: {bomb}") from bomb
+    except FileNotFoundError as gone:
+        message = f"{name} is not there any more.\n  Add it again, or open its folder again."
+        raise Fault(404, "ImageError", message) from gone
     except Image.UnidentifiedImageError as foreign:
         message = f"{name} is no image that the page takes.\n  Expected {', '.join(FORMATS)}."
         raise Fault(415, "ImageError", message) from foreign

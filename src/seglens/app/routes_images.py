@@ -40,7 +40,7 @@ def image_routes(house: House) -> APIRouter:
         words = await read_words(request)
         root, path = text_of(words, "root"), text_of(words, "path")
         found = await _aside(lambda: images.open(root, path))
-        _told()
+        house.say_sets()
         return found.to_dict()
 
     @routes.get("/sets")
@@ -78,10 +78,7 @@ def image_routes(house: House) -> APIRouter:
 
     @routes.get("/images/{id}/truth")
     async def truth(id: str, network: str = "") -> Response:
-        found = await _there(id)
-        if found.truth is None:
-            raise Fault(404, "ImageError", f"{found.name} has no true labels.\n  Give it a label image.")
-        place = found.truth
+        place = images.truth(await _there(id))
         if network and await _aside(lambda: pictures.in_colours(place, images.pixels)):
             place = await _decoded(place, network)
         data, dtype, shape = await _aside(lambda: pictures.labels_of(place, images.pixels))
@@ -98,7 +95,7 @@ def image_routes(house: House) -> APIRouter:
     async def upload(request: Request, name: Annotated[str, Query(max_length=500)] = "upload") -> dict[str, Any]:
         data = await read(request, house.settings.upload)
         found = await _aside(lambda: images.upload(name, data))
-        _told()
+        house.say_sets()
         return images.info(found)
 
     @routes.put("/masks")
@@ -108,18 +105,16 @@ def image_routes(house: House) -> APIRouter:
         data = await read(request, images.pixels)
         return {"id": await _aside(lambda: house.masks.keep(data, height, width))}
 
-    def _told() -> None:
-        house.live.say("sets", {"type": "sets", "sets": images.listed()})
-
     async def _there(id: str) -> Picture:
         """The picture, with its file: a worker makes those that are built in."""
         found = await _aside(lambda: images.get(id))
-        if found.builtin is not None and not found.path.is_file():
+        if found.builtin is not None and not _drawn(found):
             async with making.setdefault(id, asyncio.Lock()):
-                if not found.path.is_file():
+                if not _drawn(found):
                     asked = {"set": found.set, "index": found.builtin}
                     asked |= {"path": str(found.path), "truth": str(found.truth)}
                     await house.jobs.own("quick", "shipped", asked)
+                    await _aside(lambda: images.made(found.path))
             making.pop(id, None)
         return found
 
@@ -131,6 +126,7 @@ def image_routes(house: House) -> APIRouter:
         if not place.is_file():
             asked = {"network": spec.payload(), "truth": str(truth), "path": str(place)}
             await house.jobs.own("quick", "labels", asked)
+            await _aside(lambda: images.made(place))
         return place
 
     async def _made(found: Picture, suffix: str, make: Callable[[], bytes], kind: str) -> Response:
@@ -142,11 +138,18 @@ def image_routes(house: House) -> APIRouter:
                 part = path.with_suffix(f".{id(found)}.part")
                 part.write_bytes(make())
                 part.replace(path)
+                images.made(path)
+            house.room.use(path)
             return path
 
         return FileResponse(await _aside(kept), media_type=kind, headers=_HOUR)
 
     return routes
+
+
+def _drawn(found: Picture) -> bool:
+    """Whether a built-in picture and its labels are on the disk: either may have made room for others."""
+    return found.path.is_file() and (found.truth is None or found.truth.is_file())
 
 
 async def _aside(work: Callable[[], T]) -> T:

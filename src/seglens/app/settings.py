@@ -18,14 +18,17 @@ PIXELS = 2**26
 STORE = 4 * 2**30
 """Bytes of results that are kept; the oldest used go first."""
 
+BROUGHT = 2 * 2**30
+"""Bytes of uploads, truths given by hand, drawn masks and thumbnails together; the oldest used go first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """host, port: where to listen; a port of None takes PORT where it is free. store: folder of results.
 
     roots: folders that may be looked into. network: what to open first, as `seglens.load` takes it; images: a folder
-    or a file to begin with. static: folder of the built page. browser: whether to open one. upload, pixels, kept:
-    see UPLOAD, PIXELS, STORE.
+    or a file to begin with. static: folder of the built page. browser: whether to open one. upload, pixels, kept,
+    brought: see UPLOAD, PIXELS, STORE, BROUGHT.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +42,7 @@ class Settings:
     upload: int = UPLOAD
     pixels: int = PIXELS
     kept: int = STORE
+    brought: int = BROUGHT
     patience: float = field(default=4.0)
 
     def to_json(self) -> str:
