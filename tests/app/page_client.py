@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,12 @@ class Answer:
 
 @dataclass
 class Page:
-    """A browser's tab. process: the server's; address: as printed, with the token."""
+    """A browser's tab. process: the server's; address: as printed, with the token. tab: as it calls itself."""
 
     process: "subprocess.Popen[str]"
     address: str
     cookie: str = ""
-    folder: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
+    tab: str = ""
 
     @property
     def host(self) -> str:
@@ -59,7 +58,7 @@ class Page:
         connection = http.client.HTTPConnection(self.host, timeout=SLOW)
         own = {} if bare else {"Cookie": self.cookie}
         if not bare and method not in ("GET", "HEAD"):
-            own |= {"Origin": self.origin, "X-Seglens": "1"}
+            own |= {"Origin": self.origin, "X-Seglens": "1", "X-Seglens-Tab": self.tab}
         sent = {k: v for k, v in {**own, **(headers or {})}.items() if v != ""}
         try:
             connection.request(method, path, body, sent)

@@ -3,6 +3,9 @@
 import json
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +70,8 @@ def test_a_search_is_watched_paused_and_gone_on_with_as_if_nothing_had_been(page
         done = page.over(job["id"])
         assert done["state"] == "done"
         heard = [json.loads(live.recv(timeout=20)) for _ in range(3)]
-        assert all(m["type"] in ("job", "network", "sets", "worker") for m in heard)
+        assert heard[0]["type"] == "socket"
+        assert all(m["type"] in ("job", "network", "sets", "worker") for m in heard[1:])
     resumed = page.get(f"/api/results/{job['key']}")
     assert resumed["meta"]["stopped"] is None
     # The same search under another key, for its sparsity is written out.
@@ -92,6 +96,51 @@ def test_a_quick_question_does_not_wait_for_a_long_one(page: Page, net: str) -> 
     page.send("DELETE", f"/api/jobs/{long['id']}")
     assert page.over(long["id"])["state"] == "cancelled"
     assert page.send("POST", f"/api/jobs/{long['id']}/resume").status == 409
+
+
+@contextmanager
+def opened(page: Page, name: str) -> Iterator[Page]:
+    """Another tab of the same browser, with its socket, until it is killed."""
+    tab = replace(page, tab=name)
+    cookie = {"Cookie": page.cookie}
+    with connect(f"ws://{page.host}/api/live", origin=page.origin, additional_headers=cookie) as live:  # pyright: ignore
+        hello = json.loads(live.recv(timeout=20))
+        assert tab.send("PUT", f"/api/live/{hello['id']}").json == {"open": True}
+        yield tab
+
+
+def test_what_another_tab_waits_for_goes_on(page: Page, net: str) -> None:
+    asked = rise(net, 100_000, 7)
+    with opened(page, "a") as a:
+        with opened(page, "b") as b:
+            job = a.begin("explain", **asked)[0]["id"]
+            assert b.begin("explain", **asked)[0]["id"] == job
+            page.until(job, lambda j: j["total"] > 0)
+            assert a.send("DELETE", f"/api/jobs/{job}").json["state"] == "cancelled"
+            done = page.get(f"/api/jobs/{job}")["done"]
+            assert page.until(job, lambda j: j["done"] > done)["state"] == "running"
+            assert a.begin("explain", **asked)[0]["id"] == job  # a takes it up again
+            assert b.send("DELETE", f"/api/jobs/{job}").json["state"] == "cancelled"
+            assert page.get(f"/api/jobs/{job}")["state"] == "running"
+            b.begin("explain", **asked)
+        # b was killed, and keeps nothing alive.
+        a.send("DELETE", f"/api/jobs/{job}")
+        assert page.over(job)["state"] == "cancelled"
+
+
+def test_a_search_that_two_tabs_watch_is_paused_for_one_of_them(page: Page, net: str) -> None:
+    asked = search(net, 9, sparsity=0.07)
+    with opened(page, "a") as a, opened(page, "b") as b:
+        job, _ = a.begin("explain", **asked)
+        b.begin("explain", **asked)
+        page.until(job["id"], lambda j: j["preview"] >= 1)
+        assert a.send("DELETE", f"/api/jobs/{job['id']}").json["state"] == "paused"
+        part = page.get(f"/api/results/{job['key']}")["meta"]["stopped"]
+        assert page.get(f"/api/jobs/{job['id']}")["state"] == "running"
+        assert a.post(f"/api/jobs/{job['id']}/resume")["state"] == "running"
+        assert page.over(job["id"])["state"] == "done"
+    whole = page.get(f"/api/results/{job['key']}")
+    assert (1 <= part < 9, whole["meta"]["stopped"]) == (True, None)
 
 
 def test_a_worker_that_is_killed_takes_its_job_along_and_nothing_else(page: Page, net: str) -> None:

@@ -101,13 +101,13 @@ class House:
             self._networks = Networks(self.settings.folder, self.roots, names, self.settings.network, self.version)
         return self._networks
 
-    async def ask(self, task: object, args: object) -> tuple[Job, dict[str, Any] | None]:
-        """A job for what the page asks, with its result where it is known. Raises Fault."""
+    async def ask(self, task: object, args: object, tab: str = "") -> tuple[Job, dict[str, Any] | None]:
+        """A job for what a tab asks, with its result where it is known. Raises Fault."""
         asker = await self._asker()
         asked, key = await asyncio.get_running_loop().run_in_executor(None, asker.ready, task, args)
         searches = asked.task == "explain" and await self._iterative(asked)
         job, result = self.jobs.submit(
-            asked.task, key, asked.title, asked.lane, asked.payload, resumable=searches, kept=asked.kept
+            asked.task, key, asked.title, asked.lane, asked.payload, resumable=searches, kept=asked.kept, tab=tab
         )
         if result is not None:
             self._learn(job, result)

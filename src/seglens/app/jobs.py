@@ -35,6 +35,7 @@ class Job:
     """One task under way. own: of the server itself, told to nobody. held: a paused search is in the worker.
 
     begun: the worker has it in hand; again: it was handed to one that died before that, and is handed out once more.
+    askers: tabs that asked and did not leave; left: who waits for what a search has so far, while others go on.
     shown: the latest preview, its result as JSON and the bytes of its arrays. heard: when the worker last spoke of it;
     gap: the longest that it was silent, in seconds.
     """
@@ -59,6 +60,8 @@ class Job:
     since: float | None = None
     shown: tuple[str, dict[str, bytes]] | None = None
     killer: asyncio.TimerHandle | None = None
+    askers: set[str] = field(default_factory=set[str])
+    left: "list[asyncio.Future[None]]" = field(default_factory=list["asyncio.Future[None]"])
     begun: bool = False
     again: bool = False
     heard: float = 0.0
@@ -134,11 +137,20 @@ class Jobs:
         return self._jobs[id]
 
     def submit(
-        self, task: str, key: str, title: str, lane: Lane, payload: Mapping[str, Any], *, resumable: bool, kept: bool
+        self,
+        task: str,
+        key: str,
+        title: str,
+        lane: Lane,
+        payload: Mapping[str, Any],
+        *,
+        resumable: bool,
+        kept: bool,
+        tab: str = "",
     ) -> tuple[Job, dict[str, Any] | None]:
         """A job for a question, with its result where it is known already. The same question is not asked twice.
 
-        kept: whether a result in the store answers it. Raises Fault 429 where too much is waiting.
+        kept: whether a result in the store answers it. tab: who asks. Raises Fault 429 where too much is waiting.
         """
         result = self._store.result(key, whole=True) if kept else None
         if result is not None:
@@ -146,14 +158,13 @@ class Jobs:
             self._add(job)
             return job, result
         for job in reversed(self._jobs.values()) if kept else ():
-            if job.key == key and job.task == task and not job.ending:
-                if not job.over:
-                    return job, None
-                if job.state == "paused":
-                    return self.resume(job.id), None
+            same = job.key == key and job.task == task and not job.ending
+            if same and (not job.over or job.state == "paused"):
+                return self.resume(job.id, tab), None
         if len(self._waiting[lane]) >= WAITING:
             raise Fault(429, "JobError", f"{WAITING} jobs are waiting already.\n  Cancel some, or wait.")
         job = Job(secrets.token_hex(8), task, key, title, lane, payload, resumable=resumable)
+        job.askers |= {tab} - {""}
         self._add(job)
         self._enqueue(job)
         return job, None
@@ -163,6 +174,24 @@ class Jobs:
         job = Job(secrets.token_hex(8), task, "", task, lane, payload, own=True)
         self._enqueue(job)
         return await job.finished
+
+    async def leave(self, id: str, tab: str) -> dict[str, Any]:
+        """A tab wants a job to end; it goes on while another open one waits for it. The job as that tab is to see it.
+
+        Of a search that goes on, what it has so far is kept as if it had been paused. Without a tab it ends for all.
+        """
+        job = self.get(id)
+        job.askers.discard(tab)
+        if not tab or job.over or not job.askers & self._live.tabs:
+            return self.cancel(id).to_dict()
+        if job.resumable and job.state == "running" and not job.ending:
+            kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            job.left.append(kept)
+            self.workers[job.lane].interrupt()
+            await asyncio.wait([kept], timeout=self._patience + 2 * job.gap)
+            if job.over or self._store.result(job.key) is not None:
+                return {**job.to_dict(), "state": job.state if job.over else "paused"}
+        return {**job.to_dict(), "state": "cancelled"}
 
     def cancel(self, id: str) -> Job:
         """End a job; one that searches is paused, and one that is paused is given up."""
@@ -183,11 +212,17 @@ class Jobs:
             self._end(job, "cancelled")
         return job
 
-    def resume(self, id: str) -> Job:
-        """Go on with a paused job, from the start where its worker is gone. Raises Fault 409 for another."""
+    def resume(self, id: str, tab: str = "") -> Job:
+        """Go on with a paused job, from the start where its worker is gone; one that went on for others is joined.
+
+        Raises Fault 409 for one that failed or was cancelled.
+        """
         job = self.get(id)
-        if job.state != "paused":
+        if job.state in ("failed", "cancelled"):
             raise Fault(409, "JobError", f"the job is {job.state}, and only one that is paused can go on.")
+        job.askers |= {tab} - {""}
+        if job.state != "paused":
+            return job
         job.state, job.ending = "waiting", False
         job.finished = asyncio.get_running_loop().create_future()
         self._enqueue(job)
@@ -250,6 +285,11 @@ class Jobs:
                 self._say(job)
             case ("done", _, found):
                 self._end(job, "done", found)
+            case ("paused" | "cancelled", _) if job.left and not job.ending:
+                # What it has so far is kept for those who left; the others wait on.
+                again = ("run", job.id, job.task, job.key, job.payload)
+                self.workers[lane].send(*(("resume", job.id) if kind == "paused" else again))
+                self._released(job)
             case ("paused", _):
                 job.held = True
                 self._end(job, "paused")
@@ -259,6 +299,12 @@ class Jobs:
                 self._end(job, "failed", fault=Fault(status, kind, text))
             case _:
                 return
+
+    def _released(self, job: Job) -> None:
+        left, job.left = job.left, []
+        for one in left:
+            if not one.done():
+                one.set_result(None)
 
     def _remembered(self) -> dict[str, Any] | None:
         """The facts of an earlier run, so that the page need not wait for a library to be imported."""
@@ -320,6 +366,7 @@ class Jobs:
             job.finished.set_exception(fault)
         elif not job.finished.done():
             job.finished.set_result(found)
+        self._released(job)
         self._say(job)
         if state in ("done", "paused") and not job.own:
             self._stored += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections import OrderedDict
 from typing import Any
 
@@ -13,9 +14,11 @@ QUEUED = 512
 
 
 class Listener:
-    """One tab."""
+    """The socket of a tab. tab: which one, once it has said so."""
 
     def __init__(self) -> None:
+        self.id = secrets.token_hex(8)
+        self.tab = ""
         self._waiting: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._something = asyncio.Event()
 
@@ -48,8 +51,21 @@ class Live:
         if len(self._listeners) >= MOST:
             return None
         listener = Listener()
+        listener.put("socket", {"type": "socket", "id": listener.id})
         self._listeners.add(listener)
         return listener
+
+    def named(self, socket: str, tab: str) -> bool:
+        """A tab says which socket is its own; False where that is closed already."""
+        found = next((one for one in self._listeners if one.id == socket), None)
+        if found is not None:
+            found.tab = tab
+        return found is not None
+
+    @property
+    def tabs(self) -> set[str]:
+        """The tabs that are open."""
+        return {one.tab for one in self._listeners if one.tab}
 
     def leave(self, listener: Listener) -> None:
         """The tab is closed."""

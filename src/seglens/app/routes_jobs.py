@@ -10,6 +10,11 @@ from seglens.app.faults import Fault
 from seglens.app.house import House
 
 
+def tab_of(request: Request) -> str:
+    """Which tab asks, as it calls itself; empty for what is no tab."""
+    return request.headers.get("x-seglens-tab", "")[:64]
+
+
 def job_routes(house: House) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/api/jobs")
@@ -17,7 +22,7 @@ def job_routes(house: House) -> APIRouter:
     @routes.post("")
     async def begin(request: Request) -> dict[str, Any]:
         words = await read_words(request)
-        job, result = await house.ask(words.get("task"), words.get("args", {}))
+        job, result = await house.ask(words.get("task"), words.get("args", {}), tab_of(request))
         return {"job": job.to_dict(), "result": result}
 
     @routes.get("")
@@ -29,12 +34,12 @@ def job_routes(house: House) -> APIRouter:
         return house.jobs.get(id).to_dict()
 
     @routes.delete("/{id}")
-    async def cancel(id: str) -> dict[str, Any]:
-        return house.jobs.cancel(id).to_dict()
+    async def cancel(id: str, request: Request) -> dict[str, Any]:
+        return await house.jobs.leave(id, tab_of(request))
 
     @routes.post("/{id}/resume")
-    async def resume(id: str) -> dict[str, Any]:
-        return house.jobs.resume(id).to_dict()
+    async def resume(id: str, request: Request) -> dict[str, Any]:
+        return house.jobs.resume(id, tab_of(request)).to_dict()
 
     @routes.get("/{id}/preview")
     async def preview(id: str) -> Response:

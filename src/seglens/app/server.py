@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from seglens.app.faults import Fault
 from seglens.app.house import House
 from seglens.app.routes_images import image_routes
-from seglens.app.routes_jobs import job_routes
+from seglens.app.routes_jobs import job_routes, tab_of
 from seglens.app.routes_results import result_routes
 from seglens.app.security import Gate
 from seglens.app.settings import Settings
@@ -60,6 +60,10 @@ def build(settings: Settings, gate: Gate) -> FastAPI:
 
 
 def _add_live(app: FastAPI, house: House) -> None:
+    @app.put("/api/live/{socket}")
+    async def named(socket: str, request: Request) -> dict[str, bool]:  # pyright: ignore[reportUnusedFunction]
+        return {"open": house.live.named(socket, tab_of(request))}
+
     @app.websocket("/api/live")
     async def live(socket: WebSocket) -> None:  # pyright: ignore[reportUnusedFunction]
         listener = house.live.join()

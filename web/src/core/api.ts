@@ -125,6 +125,11 @@ export interface Session {
 
 export type JobState = "waiting" | "running" | "paused" | "done" | "failed" | "cancelled";
 
+/**
+ * Every request that changes something says which tab it comes from (header X-Seglens-Tab). A job that tabs ask for
+ * together ends when none that is open waits for it; the one that cancels hears 'cancelled' at once, or of a search
+ * 'paused', and takes it up again by asking again or going on.
+ */
 export interface Job {
   id: string;
   task: string;
@@ -385,6 +390,8 @@ export interface Between {
 
 /** Messages of the socket. */
 export type Message =
+  /** The first: by this id the tab says that the socket is its own (PUT /api/live/ID). */
+  | { type: "socket"; id: string }
   | { type: "job"; job: Job }
   | { type: "network"; network: NetworkInfo }
   | { type: "sets"; sets: ImageSet[] }

@@ -26,8 +26,10 @@ export class ServerFault extends Error {
   }
 }
 
-/** The header without which the server changes nothing: other sites' forms cannot send it. */
-const OWN = { "X-Seglens": "1" };
+const TAB = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The header without which the server changes nothing: other sites' forms cannot send it; and which tab it is. */
+const OWN = { "X-Seglens": "1", "X-Seglens-Tab": TAB };
 
 async function checked(path: string, init?: RequestInit): Promise<Response> {
   let response: Response;
@@ -75,7 +77,11 @@ export function submit<T extends TaskName>(
   return json("api/jobs", sent("POST", { task, args }));
 }
 
+/** Says that a socket is this tab's: while it is open, somebody waits for what was asked here. */
+export const ownSocket = (id: string) => json<{ open: boolean }>(`api/live/${id}`, sent("PUT"));
+
 export const session = () => json<Session>("api/session");
+/** Wants a job to end; it comes back as this tab is to see it, though it may go on for others. */
 export const cancelJob = (id: string) => json<Job>(`api/jobs/${id}`, sent("DELETE"));
 export const resumeJob = (id: string) => json<Job>(`api/jobs/${id}/resume`, sent("POST"));
 export const previewOf = <Meta>(job: string) => json<Result<Meta>>(`api/jobs/${job}/preview`);

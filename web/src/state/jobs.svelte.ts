@@ -4,12 +4,14 @@ import { SvelteMap } from "svelte/reactivity";
 import type { Job, Result, TaskName, Tasks } from "../core/api";
 import { cancelJob, resultOf, resumeJob, ServerFault, submit } from "../core/client";
 
-type Ended = { resolve: () => void; reject: (fault: ServerFault) => void };
+type Ended = { who: unknown; resolve: () => void; reject: (fault: ServerFault) => void };
 
 class Jobs {
   /** Newest last. */
   all = new SvelteMap<string, Job>();
   #waiting = new Map<string, Ended[]>();
+  /** Jobs that this tab cancelled or paused, and that may go on for others. */
+  #left = new Set<string>();
 
   get running(): Job[] {
     return [...this.all.values()].filter((j) => j.state === "running" || j.state === "waiting");
@@ -17,9 +19,11 @@ class Jobs {
 
   /** What the socket says. */
   hear(job: Job): void {
+    const under = job.state === "waiting" || job.state === "running";
+    if (under && this.#left.has(job.id)) return;
     this.all.set(job.id, job);
     const ended = this.#waiting.get(job.id);
-    if (!ended || job.state === "waiting" || job.state === "running") return;
+    if (!ended || under) return;
     this.#waiting.delete(job.id);
     const fault = faultOf(job);
     for (const one of ended) fault ? one.reject(fault) : one.resolve();
@@ -39,30 +43,44 @@ class Jobs {
 
   /**
    * Hands a task in and waits for what it finds. `begun` is told of the job, unless the result was there already.
-   * A paused job counts as ended: its result is what it had so far.
+   * A paused job counts as ended: its result is what it had so far. `who` waits; see `leave`.
    */
   async run<T extends TaskName>(
     task: T,
     args: Tasks[T]["args"],
     begun?: (job: Job) => void,
+    who?: unknown,
   ): Promise<Result<Tasks[T]["meta"]>> {
     const { job, result } = await submit(task, args);
     if (result) return result;
     this.#begin(job);
     begun?.(job);
-    await this.#end(job.id);
+    await this.#end(job.id, who);
     return resultOf(job.key);
   }
 
+  /** Ends a job for this tab, whoever in it waits; for others it goes on. */
   async cancel(id: string): Promise<void> {
-    this.hear(await cancelJob(id));
+    const job = await cancelJob(id);
+    if (job.state === "cancelled" || job.state === "paused") this.#left.add(id);
+    this.hear(job);
+  }
+
+  /** `who` waits no longer: others of this tab go on waiting, and without any the job is cancelled. */
+  async leave(id: string, who: unknown): Promise<void> {
+    const waiting = this.#waiting.get(id) ?? [];
+    const others = waiting.filter((one) => one.who !== who);
+    if (others.length === 0) return this.cancel(id);
+    this.#waiting.set(id, others);
+    const fault = cancelled(this.all.get(id)?.title);
+    for (const one of waiting) if (one.who === who) one.reject(fault);
   }
 
   /** Goes on with a paused job, and waits for what it finds. */
-  async resume<Meta>(id: string): Promise<Result<Meta>> {
+  async resume<Meta>(id: string, who?: unknown): Promise<Result<Meta>> {
     const job = await resumeJob(id);
     this.#begin(job);
-    await this.#end(id);
+    await this.#end(id, who);
     return resultOf<Meta>(job.key);
   }
 
@@ -75,12 +93,13 @@ class Jobs {
   /** The socket may have told of the end before the answer to the request came. */
   #begin(job: Job): void {
     const known = this.all.get(job.id);
-    if (!known || known.state === "paused") this.all.set(job.id, job);
+    const back = this.#left.delete(job.id);
+    if (back || !known || known.state === "paused") this.all.set(job.id, job);
   }
 
-  #end(id: string): Promise<void> {
+  #end(id: string, who: unknown): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), { resolve, reject }]);
+      this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), { who, resolve, reject }]);
       const now = this.all.get(id);
       if (now) this.hear(now);
     });
@@ -91,7 +110,9 @@ function faultOf(job: Job): ServerFault | null {
   if (job.state === "failed") {
     return new ServerFault(job.error?.kind ?? "Failed", job.error?.message ?? `${job.title} failed.`, 0);
   }
-  return job.state === "cancelled" ? new ServerFault("Cancelled", `${job.title} was cancelled.`, 0) : null;
+  return job.state === "cancelled" ? cancelled(job.title) : null;
 }
+
+const cancelled = (title = "The task") => new ServerFault("Cancelled", `${title} was cancelled.`, 0);
 
 export const jobs = new Jobs();

@@ -1,7 +1,7 @@
 /** What is open: the session that the server told of, the network and the image that every view is about. */
 
 import type { ImageInfo, ImageSet, Message, NetworkInfo, Session } from "../core/api";
-import { imagesOf, session as askSession, standing } from "../core/client";
+import { imagesOf, ownSocket, session as askSession, standing } from "../core/client";
 import { live, type LiveState } from "../core/live";
 import { jobs } from "./jobs.svelte";
 import { notices } from "./notices.svelte";
@@ -92,6 +92,7 @@ class SessionState {
   #hear(message: Message): void {
     if (message.type === "job") jobs.hear(message.job);
     else if (message.type === "sets") this.sets = message.sets;
+    else if (message.type === "socket") ownSocket(message.id).catch((failed: unknown) => notices.fail(failed));
     else if (message.type === "worker") notices.fail(message.message);
   }
 

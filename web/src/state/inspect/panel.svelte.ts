@@ -61,7 +61,7 @@ abstract class Asking extends Base {
   /** Stops the job; a search is paused, with what it has found so far. */
   stop(): void {
     const { live } = this;
-    if (live && (live.state === "running" || live.state === "waiting")) jobs.cancel(live.id).catch((f: unknown) => notices.fail(f));
+    if (live && (live.state === "running" || live.state === "waiting")) jobs.leave(live.id, this).catch((f: unknown) => notices.fail(f));
   }
 
   /** The panel was closed: what still runs for it is stopped. */
@@ -111,7 +111,7 @@ export class MapPanel extends Asking {
     try {
       const target = ask ? targetOf(ask, scene.network) : null;
       const question = { network: scene.network.id, image: scene.image.id, method, parameters, target };
-      await this.#show(await jobs.run("explain", question, (job) => (this.job = job.id)));
+      await this.#show(await jobs.run("explain", question, (job) => (this.job = job.id), this));
     } catch (fault) {
       this.failed(fault);
     }
@@ -123,7 +123,7 @@ export class MapPanel extends Asking {
     this.stage = "waiting";
     this.fault = "";
     try {
-      await this.#show(await jobs.resume<Explained>(this.job));
+      await this.#show(await jobs.resume<Explained>(this.job, this));
     } catch (fault) {
       this.failed(fault);
     }
@@ -185,7 +185,7 @@ export class VerifyPanel extends Asking {
     if (!ask) return;
     try {
       const asked = { network: scene.network.id, image: scene.image.id, target: targetOf(ask, scene.network), ...removal };
-      const result = await jobs.run("verify", asked, (job) => (this.job = job.id));
+      const result = await jobs.run("verify", asked, (job) => (this.job = job.id), this);
       const of = async (name: string) => {
         const info = result.arrays[name];
         return info ? arrayOf(result, info) : null;
