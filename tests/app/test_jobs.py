@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -99,7 +99,7 @@ def test_a_quick_question_does_not_wait_for_a_long_one(page: Page, net: str) -> 
 
 
 @contextmanager
-def opened(page: Page, name: str) -> Iterator[Page]:
+def opened(page: Page, name: str) -> Generator[Page]:
     """Another tab of the same browser, with its socket, until it is killed."""
     tab = replace(page, tab=name)
     cookie = {"Cookie": page.cookie}

@@ -211,16 +211,34 @@ def test_the_latent_space_of_a_conditional_autoencoder(page: Page) -> None:
         assert np.allclose(page.array(looked, "maps")[k], e.map, atol=1e-3 * np.abs(looked["arrays"]["maps"]["scale"]))
 
 
-def test_units_are_ranked(page: Page, given: Path) -> None:
+def test_units_are_ranked_over_the_open_set(page: Page, given: Path) -> None:
+    coder = page.ask("open", source="faces-vae")["meta"]
+    faces = [shipped_picture("faces", i).image for i in range(64)]
+    folder = given / "root" / "portraits"
+    folder.mkdir()
+    for i, face in enumerate(faces[:32]):
+        face.save(folder / f"face{i:02}.png")
+    root = page.get("/api/session")["roots"][0]["id"]
+    own = page.post("/api/sets", {"root": root, "path": "portraits"})["id"]
+    for name, pictures in ((own, faces[:32]), ("faces", faces)):
+        meta = page.ask("units", network=coder["id"], set=name)["meta"]
+        assert (meta["images"], meta["instead"]) == (len(pictures), None)
+        found = sl.latent_statistics("faces-vae", pictures, attention=None, slopes=16)
+        assert [u["unit"] for u in meta["units"]] == [u.unit for u in found.ranked]
+        assert [u["kl"] for u in meta["units"]] == pytest.approx([u.kl for u in found.ranked], rel=1e-5)
+        assert [u["sensitivity"] for u in meta["units"]] == pytest.approx(
+            [u.sensitivity for u in found.ranked], rel=1e-4
+        )
+
+
+def test_units_are_ranked_over_the_network_s_own_set_where_the_open_one_is_too_small(page: Page) -> None:
     coder = page.ask("open", source="faces-vae")["meta"]
     root = page.get("/api/session")["roots"][0]["id"]
-    folder = page.post("/api/sets", {"root": root, "path": "images"})["id"]
-    units = page.ask("units", network=coder["id"], set=folder)["meta"]["units"]
-    images = sorted(str(p) for p in (given / "root/images").glob("street*.png"))
-    found = sl.latent_statistics("faces-vae", images, attention=None)
-    assert [u["unit"] for u in units] == [u.unit for u in found.ranked]
-    assert [u["kl"] for u in units] == pytest.approx([u.kl for u in found.ranked], rel=1e-5)
-    assert [u["sensitivity"] for u in units] == pytest.approx([u.sensitivity for u in found.ranked], rel=1e-4)
+    few = page.post("/api/sets", {"root": root, "path": "images"})["id"]
+    found = page.ask("units", network=coder["id"], set=few)
+    assert (found["meta"]["images"], found["meta"]["instead"], found["meta"]["enough"]) == (256, "faces", 32)
+    expected = sl.latent_statistics("faces-vae", "faces", 256, attention=None, slopes=16)
+    assert [u["kl"] for u in found["meta"]["units"]] == pytest.approx([u.kl for u in expected.ranked], rel=1e-5)
 
 
 def test_a_report_holds_all_of_itself_and_runs_nothing(page: Page, net: str) -> None:

@@ -125,7 +125,7 @@ class Evaluate(_Strict):
 
 
 class Units(_Strict):
-    """Statistics of latent units, over a set or a built-in one."""
+    """Statistics of latent units, over a set, or the network's own built-in one where it has too few pictures."""
 
     network: Id
     set: Id | None = None

@@ -10,7 +10,7 @@ from seglens.app.images import Images
 from seglens.app.masks import Masks
 from seglens.app.networks import Networks, NetworkSpec
 from seglens.app.store import Store
-from seglens.app.tasks import UNKEPT, Lane, lane_of
+from seglens.app.tasks import UNITS, UNKEPT, Lane, lane_of
 
 
 class Asked:
@@ -54,6 +54,9 @@ class Asker:
                 asked.title = f"{asked.title} · {picture.name}" if name == "image" else asked.title
         if "set" in plain:
             members = self._images.set(plain["set"]).members
+            if task == "units" and len(members) > UNITS:
+                # From the whole of it: a folder is often sorted by what is on its pictures.
+                members = [members[i * len(members) // UNITS] for i in range(UNITS)]
             asked.payload["images"] = [self._images.payload(p) for p in members]
             asked.content["set"] = [[p.id, *self._images.content(p)] for p in members]
             asked.title = f"{asked.title} · {self._images.set(plain['set']).name}"

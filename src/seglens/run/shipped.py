@@ -57,6 +57,12 @@ def shipped_set(name: str) -> SampleSet:
     return open_dataset(name, "test", size=size, length=length)
 
 
+def set_of(network: str) -> str | None:
+    """The built-in set that a built-in network was made with, which its name begins with; None for another network."""
+    name = network.partition("-")[0]
+    return name if network in BUILTIN and name in SETS else None
+
+
 def shipped_picture(name: str, index: int) -> ShippedPicture:
     """The picture of that number in a built-in set. Raises NameNotFoundError, also for a number that is not there."""
     found = shipped_set(name)

@@ -361,6 +361,11 @@ export interface LayerData {
 
 export interface Units {
   units: { unit: number; kl: number; active: boolean; sensitivity: number | null; deviation: number }[];
+  /** Over how many images. */
+  images: number;
+  /** The built-in set that was taken because the open one has fewer than `enough` images; null for the open one. */
+  instead: string | null;
+  enough: number;
 }
 
 /** Arrays: picture [H W 3] uint8 as received, reconstruction [H W 3] uint8, labels where it makes masks. */

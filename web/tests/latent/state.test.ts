@@ -3,6 +3,7 @@ import {
   ends,
   moved,
   normal,
+  overWhat,
   ranked,
   readCondition,
   readMoves,
@@ -68,4 +69,14 @@ describe("random places", () => {
     expect(Math.abs(mean)).toBeLessThan(4 / Math.sqrt(list.length));
     expect(Math.abs(variance - 1)).toBeLessThan(4 * Math.sqrt(2 / list.length));
   });
+});
+
+it("says over which images units were measured", () => {
+  const mine = { name: "mine", size: 40 };
+  expect(overWhat({ images: 40, instead: null, enough: 32 }, mine)).toBe("KL over the 40 images of mine");
+  expect(overWhat({ images: 256, instead: null, enough: 32 }, { name: "all", size: 300 })).toBe("KL over 256 of the 300 images of all");
+  expect(overWhat({ images: 256, instead: "faces", enough: 32 }, { name: "mine", size: 1 })).toBe(
+    "KL over 256 images of the built-in faces (the one image of mine: fewer than 32 are too few to tell)",
+  );
+  expect(overWhat({ images: 3, instead: null, enough: 32 }, { name: "mine", size: 3 })).toContain("too few to tell well: 32 are enough");
 });

@@ -33,6 +33,10 @@ UNKEPT = frozenset({"describe"})
 """Tasks that do something, and are done again each time."""
 
 
+UNITS = 256
+"""Pictures over which latent units are measured, at most."""
+
+
 def lane_of(task: str, args: Mapping[str, Any]) -> Lane:
     """Where a task is worked on."""
     if task == "explain":

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from seglens.app import python_line
+from seglens.app.tasks import UNITS
 from seglens.app.tasks.outcome import Outcome
 from seglens.app.tasks.work import Work, coding_of, coloured, condition_for
 from seglens.core.errors import NetworkError, ParameterError
@@ -19,9 +20,14 @@ from seglens.run.latent.generate import interpolate
 from seglens.run.latent.seen import Seen
 from seglens.run.latent.statistics import latent_statistics
 from seglens.run.questions import make_case
+from seglens.run.shipped import set_of, shipped_set
 
-PICTURES, SLOPES = 256, 16
-"""Pictures over which units are measured, and of these over how many the decoder's slopes are."""
+ENOUGH, SLOPES = 32, 16
+"""Pictures from which a set tells of its units, and over how many the decoder's slopes are taken.
+
+Over 32 pictures drawn from the built-in sets a unit's deviation, where its slider ends, is 9 % off that over 400 to
+1,000 (median; over 8 it is 18 %), and the order of units has a rank correlation of 0.78 to 0.99 with theirs.
+"""
 
 
 def encode(work: Work, payload: Mapping[str, Any]) -> Outcome:
@@ -112,19 +118,30 @@ def between(work: Work, payload: Mapping[str, Any]) -> Outcome:
 
 
 def units(work: Work, payload: Mapping[str, Any]) -> Outcome:
-    """Which units matter, over a set; without one, over the built-in set of the network's kind."""
+    """Which units matter: over a set that has enough pictures, else over the one that a built-in network was made with.
+
+    A network of somebody's own has no such set: its pictures count, however few. Raises ParameterError without any.
+    """
     coding = _coding(work, payload)
-    specs = payload.get("images")
+    specs = payload.get("images") or []
+    home = set_of(payload["network"]["load"])
+    instead = home if len(specs) < ENOUGH else None
     data: Any
-    condition = None
-    if specs is None or "index" in specs[0]:
-        name = specs[0]["set"] if specs else "faces" if coding.coder.conditions or _square(coding) else "streets"
-        data, said = name, repr(name)
+    told: tuple[str, ...] = ()
+    if instead is not None:
+        data, said = instead, repr(instead)
+        told = tuple(shipped_set(instead).attributes)
+    elif not specs:
+        raise ParameterError(f"units are measured over pictures, and none is there.\n  Open a set of {ENOUGH} or more.")
+    elif "index" in specs[0]:
+        data, said = shipped_set(specs[0]["set"]), python_line.image_text(specs[0]).rpartition("[")[0]
+        told = tuple(data.attributes)
     else:
         data = [work.picture(s).image for s in specs]
         said = repr([s["path"] for s in specs])
-        condition = dict.fromkeys(coding.coder.conditions, 0.0) or None
-    found = latent_statistics(coding.network, data, PICTURES, attention=None, slopes=SLOPES, condition=condition)
+    wanted = coding.coder.conditions
+    condition = None if set(wanted) <= set(told) else dict.fromkeys(wanted, 0.0)
+    found = latent_statistics(coding.network, data, UNITS, attention=None, slopes=SLOPES, condition=condition)
     rows = [
         {
             "unit": u.unit,
@@ -136,10 +153,10 @@ def units(work: Work, payload: Mapping[str, Any]) -> Outcome:
         for u in found.ranked
     ]
     network = python_line.network_text(payload["network"])
-    told = f", condition={condition!r}" if condition else ""
-    call = f"sl.latent_statistics({network}, {said}, {PICTURES}, attention=None, slopes={SLOPES}{told})"
+    given = f", condition={condition!r}" if condition else ""
+    call = f"sl.latent_statistics({network}, {said}, {UNITS}, attention=None, slopes={SLOPES}{given})"
     return Outcome(
-        meta={"units": rows},
+        meta={"units": rows, "images": found.images, "instead": instead, "enough": ENOUGH},
         python=f"import seglens as sl\n{call}",
         formats=("png", "svg", "pdf", "csv", "json"),
         save=found.save,
@@ -166,11 +183,6 @@ def _decoded(coding: Coding, values: NDArray[np.float32], name: str) -> dict[str
 
 def _rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, -1))
-
-
-def _square(coding: Coding) -> bool:
-    size = coding.network.convention.size
-    return size is None or len(set(size)) == 1
 
 
 def _condition(condition: Mapping[str, float] | None) -> str:

@@ -1,6 +1,6 @@
 /** What the latent explorer asked the server for: the image's code, what the sliders decode to, what units see and do. */
 
-import type { ArrayInfo, Attended, Encoded, Job, Result, TaskName, Tasks, Units } from "../../core/api";
+import type { ArrayInfo, Attended, Encoded, ImageSet, Job, Result, TaskName, Tasks, Units } from "../../core/api";
 import { arrayOf, ServerFault } from "../../core/client";
 import { numbersOf } from "../../core/float16";
 import { Latest } from "../../core/latest";
@@ -158,14 +158,14 @@ export class Explorer {
     });
   }
 
-  /** Which units tell anything, over a set. */
-  async rank(network: string, set: string): Promise<void> {
-    const id = `${network} ${set}`;
+  /** Which units tell anything, over a set, or over the network's own where it has too few images. */
+  async rank(network: string, set: Pick<ImageSet, "id" | "size">): Promise<void> {
+    const id = `${network} ${set.id} ${set.size}`;
     if (this.#ranking === id) return;
     this.#ranking = id;
     this.units = null;
     try {
-      const { meta } = await jobs.run("units", { network, set });
+      const { meta } = await jobs.run("units", { network, set: set.id });
       if (this.#ranking === id) this.units = meta;
     } catch (failed) {
       if (this.#ranking === id) this.#failed(failed);

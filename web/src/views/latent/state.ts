@@ -1,5 +1,8 @@
 /** The latent explorer's numbers, apart from drawing them: moves away from what was encoded, in the address and out. */
 
+import type { ImageSet, Units } from "../../core/api";
+import { count } from "../../core/words";
+
 /** Units that were moved, with their values. */
 export type Moves = Record<number, number>;
 
@@ -55,6 +58,15 @@ export interface Rank {
 export function ranked(kl: readonly number[], units: readonly (Rank & { deviation: number })[] | null): Rank[] {
   const own = units ?? kl.map((value, unit) => ({ unit, kl: value, active: value > 0.01, sensitivity: null }));
   return [...own].sort((a, b) => Number(b.active) - Number(a.active) || b.kl - a.kl || a.unit - b.unit);
+}
+
+/** Over which images units were measured, and why not over the open set's. */
+export function overWhat({ images, instead, enough }: Omit<Units, "units">, set: Pick<ImageSet, "name" | "size"> | null): string {
+  const name = set?.name ?? "the set";
+  const own = set?.size === 1 ? `the one image of ${name}` : `the ${count(set?.size ?? 0)} images of ${name}`;
+  if (instead) return `KL over ${count(images)} images of the built-in ${instead} (${own}: fewer than ${enough} are too few to tell)`;
+  const some = images === set?.size ? own : `${count(images)} of ${own}`;
+  return `KL over ${some}${images < enough ? `, too few to tell well: ${enough} are enough` : ""}`;
 }
 
 /** Ends of a unit's slider: ±3 deviations, further where the image itself or a move lies outside. */
