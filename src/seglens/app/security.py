@@ -30,6 +30,7 @@ class Gate:
         self.name = f"seglens-{port}"
         self.hosts = {f"{name}:{port}" for name in _names(host)}
         self.origins = {f"http://{name}" for name in self.hosts}
+        self.everywhere = host in ("0.0.0.0", "::")
         if port == 80:
             self.hosts |= {name.rpartition(":")[0] for name in self.hosts}
 
@@ -41,10 +42,16 @@ class Gate:
             "form-action 'none'; frame-ancestors 'none'"
         )
 
-    def check_host(self, headers: list[tuple[bytes, bytes]]) -> str:
-        """The one host that was asked. Raises Fault 421: a page elsewhere that points its name here is not answered."""
+    def check_host(self, headers: list[tuple[bytes, bytes]], reached: str | None = None) -> str:
+        """The one host that was asked. Raises Fault 421: a page elsewhere that points its name here is not answered.
+
+        reached: the address of this machine at which the request came in. Where the server listens on all of them, it
+        may be asked by that number too, for a number is no name that somebody could point here.
+        """
         hosts = [v.decode("latin-1").lower() for k, v in headers if k == b"host"]
-        if len(hosts) != 1 or hosts[0] not in self.hosts:
+        own = f"[{reached}]" if reached and ":" in reached else reached
+        by_number = self.everywhere and own is not None and hosts == [f"{own}:{self.port}"]
+        if not by_number and (len(hosts) != 1 or hosts[0] not in self.hosts):
             raise Fault(421, "HostError", f"this server answers for {', '.join(sorted(self.hosts))} alone.")
         return hosts[0]
 
@@ -108,7 +115,7 @@ class Guard:
         headers: list[tuple[bytes, bytes]] = [(k.lower(), v) for k, v in scope["headers"]]
         socket_ = scope["type"] == "websocket"
         try:
-            host = self._gate.check_host(headers)
+            host = self._gate.check_host(headers, (scope.get("server") or [None])[0])
             # Asked as sent: what a decoded path would mean elsewhere is of no concern here.
             if socket_ or scope["path"].startswith("/api"):
                 self._gate.check_request("WEBSOCKET" if socket_ else scope["method"], host, headers)
