@@ -1,6 +1,7 @@
 """/api/session, files, sets, images, uploads and masks: what there is to look at."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -135,7 +136,8 @@ def image_routes(house: House) -> APIRouter:
         def kept() -> Path:
             path = images.small / f"{thumbnail_key(found.path)}.{suffix}"
             if not path.is_file():
-                part = path.with_suffix(f".{id(found)}.part")
+                # The same picture may be asked for twice at once, in two threads.
+                part = path.with_suffix(f".{threading.get_ident()}.part")
                 part.write_bytes(make())
                 part.replace(path)
                 images.made(path)
