@@ -15,7 +15,7 @@ import seglens as sl
 pytest.importorskip("fastapi")
 playwright = pytest.importorskip("playwright.sync_api")
 
-from browser import CHROMIUM, SLOW, Tab, served, tabs  # noqa: E402
+from browser import CHROMIUM, Tab, served, tabs  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
@@ -196,13 +196,3 @@ def test_nobody_is_kept_out(browser, address: str, scheme: str) -> None:
             if found["violations"]:
                 wrong[view] = [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found["violations"]]
         assert wrong == {}
-
-
-def test_a_lost_server_is_said_and_found_again(browser, tmp_path: Path) -> None:
-    with served(tmp_path / "store", network="streets-unet") as own:
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(own)
-        page.locator('[data-panel="1"][data-stage="done"]').wait_for(timeout=SLOW)
-    page.get_by_text("Connection lost").wait_for(timeout=SLOW)
-    context.close()
