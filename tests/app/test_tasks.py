@@ -180,10 +180,24 @@ def test_a_set_is_scored_and_its_confusions_name_their_pictures(page: Page, net:
     assert confusion.sum() == 2 * 48 * 96  # the third has no truth
     for cell, behind in meta["cells"].items():
         a, b = map(int, cell.split(":"))
-        assert sum(n for _, n in behind) == confusion[a, b]
+        assert sum(n for _, n, _ in behind) == confusion[a, b]
     assert sum(i["wrong"] for i in meta["images"]) == confusion.sum() - np.trace(confusion)
     scored = [i for i in page.get(f"/api/sets/{folder}/images?network={net}") if "scores" in i]
     assert [i["scores"]["mean_iou"] for i in scored] == [i["mean_iou"] for i in meta["images"]]
+
+
+def test_a_confusion_s_pixels_are_told_as_they_are_scored_and_as_they_are_asked_about(page: Page, net: str) -> None:
+    cells = page.ask("evaluate", network=net, set="streets")["meta"]["cells"]
+    # Of that picture motorcycle is taken for bicycle; the network sees it at half its size.
+    scored, asked = next((n, asked) for id, n, asked in cells["10:9"] if id == IMAGE)
+    target = {"channel": "bicycle", "region": "confused(truth=motorcycle, as_=bicycle)"}
+    why = page.ask("explain", network=net, image=IMAGE, method="saliency", parameters={}, target=target)
+    assert page.array(why, "region").sum() == asked
+    picture = shipped_picture("streets", 3)
+    whole = sl.evaluate("streets-unet", [picture.image], [picture.truth])
+    assert whole.confusion is not None
+    assert whole.confusion.counts[10, 9] == scored
+    assert (scored, asked) == (322, 288)
 
 
 def test_the_latent_space_of_a_conditional_autoencoder(page: Page) -> None:

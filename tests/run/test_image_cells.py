@@ -20,8 +20,8 @@ def test_the_whole_is_that_of_evaluate_and_the_cells_add_up_to_it() -> None:
     assert np.array_equal(found.whole.confusion.counts, at_once.confusion.counts)
     summed = np.zeros_like(at_once.confusion.counts)
     for (was, said), behind in found.cells.items():
-        assert [n for _, n in behind] == sorted((n for _, n in behind), reverse=True)
-        summed[was, said] = sum(n for _, n in behind)
+        assert [n for _, n, _ in behind] == sorted((n for _, n, _ in behind), reverse=True)
+        summed[was, said] = sum(n for _, n, _ in behind)
     assert np.array_equal(summed, at_once.confusion.counts)
 
 
@@ -30,7 +30,7 @@ def test_an_image_that_fails_keeps_its_place() -> None:
     truths = [scenes[0].labels, scenes[1].labels[:10], scenes[2].labels]
     found = evaluate_images("streets-unet", [s.image for s in scenes], truths)
     assert [e is None for e in found.each] == [False, True, False]
-    assert {place for behind in found.cells.values() for place, _ in behind} == {0, 2}
+    assert {place for behind in found.cells.values() for place, *_ in behind} == {0, 2}
     assert len(found.whole.failures) == 1
     with pytest.raises(sl.errors.ShapeError):
         evaluate_images("streets-unet", [scenes[1].image], [truths[1]])

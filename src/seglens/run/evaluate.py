@@ -80,10 +80,10 @@ def evaluate(
     sources, truths = _pairs(images, truth)
     scores: list[ImageScores] = []
     failures: list[Failure] = []
-    first: _Scored | None = None
+    first: Scored | None = None
     # Added up at once: of many classes and images, all matrices would fill the memory.
     matrix: Confusion | None = None
-    for outcome in _each(net, sources, truths, ignore, tolerance, step or (lambda _: None)):
+    for outcome in each_scored(net, sources, truths, ignore, tolerance, step or (lambda _: None)):
         if isinstance(outcome, Failure):
             failures.append(outcome)
             continue
@@ -156,27 +156,33 @@ def read_truth(source: Source, network: Network, table: ClassTable, frame: Frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scored:
-    """One image, scored."""
+class Scored:
+    """One image, scored. asked: the confusion in pixels of the regions that `confused` asks about, where wanted."""
 
     classes: ClassTable
     scores: ImageScores
     confusion: Confusion | None
     provenance: dict[str, str]
+    asked: Confusion | None = None
 
 
-def _each(
+def each_scored(
     network: Network,
     images: Sequence[Source],
     truths: Sequence[Source],
     ignore: int | None,
     tolerance: float | None,
     step: Callable[[str], None],
-) -> Iterator[_Scored | Failure]:
-    """For each image, in order, its scores or its Failure. Images of one size that follow each other share a pass."""
+    *,
+    regions: bool = False,
+) -> Iterator[Scored | Failure]:
+    """For each image, in order, its scores or its Failure. Images of one size that follow each other share a pass.
+
+    regions: whether to count what regions ask about too.
+    """
     waiting: list[tuple[Case, Source]] = []
 
-    def flush() -> Iterator[_Scored | Failure]:
+    def flush() -> Iterator[Scored | Failure]:
         pairs, waiting[:] = list(waiting), []
         outputs = _outputs(network, [case for case, _ in pairs])
         for (case, truth), y in zip(pairs, outputs, strict=True):
@@ -186,7 +192,7 @@ def _each(
                 continue
             check_segments(network, y)
             try:
-                yield _score(network, case, y, truth, ignore, tolerance)
+                yield _score(network, case, y, truth, ignore, tolerance, regions)
             except MissingExtraError:
                 # What is not installed is missing for every image.
                 raise
@@ -232,10 +238,17 @@ def _outputs(network: Network, cases: Sequence[Case]) -> Iterator[Tensor | Segle
 
 
 def _score(
-    network: Network, case: Case, y: Tensor, truth: Source, ignore: int | None, tolerance: float | None
-) -> _Scored:
+    network: Network,
+    case: Case,
+    y: Tensor,
+    truth: Source,
+    ignore: int | None,
+    tolerance: float | None,
+    regions: bool,
+) -> Scored:
     with noted() as notes:
         table = network.class_table(y)
+        raw, asked = y, None
         y = on_picture(network, y, case.frame)
         labels = network.labels(y)
         matrix: Confusion | None = None
@@ -243,6 +256,7 @@ def _score(
             was = read_truth(truth, network, table, case.frame, ignore).numpy()
             said = labels[0].cpu().numpy()
             matrix = Confusion.of(was, said, table, ignore)
+            asked = _asked(network, raw, case.frame, was, table, ignore) if regions else None
             tallies, ignored = matrix.tallies, matrix.ignored
             known = np.ones(was.shape, bool) if ignore is None else was != ignore
             pairs = ((was == c, said == c, known) for c in range(len(table)))
@@ -261,7 +275,18 @@ def _score(
         notes=(*case.notes, *map(str, notes)),
     )
     told = {k: v for k, v in provenance(network, case).items() if not k.startswith(("image", "network input"))}
-    return _Scored(table, scores, matrix, told)
+    return Scored(table, scores, matrix, told, asked)
+
+
+def _asked(
+    network: Network, y: Tensor, frame: Frame, was: NDArray[np.int64], table: ClassTable, ignore: int | None
+) -> Confusion:
+    """Confusion of truth and prediction as regions have them: on the network's input grid, carried to the picture."""
+    flat = network.labels(upsampled(network, y, frame.grid))
+    if flat is None:
+        raise ParameterError("of independent labels there is no confusion.")
+    true = frame.labels_to_original(frame.to_grid(torch.from_numpy(was), 0 if ignore is None else ignore))
+    return Confusion.of(true.numpy(), frame.labels_to_original(flat[0]).cpu().numpy(), table, ignore)
 
 
 def _masks(

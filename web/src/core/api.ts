@@ -287,8 +287,12 @@ export interface Evaluated {
   classes: { name: string; pixels: number; predicted: number; iou: number | null; dice: number | null; precision: number | null; recall: number | null; boundary_f: number | null }[];
   /** Truth by prediction, in pixels; null for independent labels. */
   confusion: number[][] | null;
-  /** For each cell that has any, images with their pixels, the most first: cells["2:5"] is truth 2 taken for 5. */
-  cells: Record<string, [string, number][]>;
+  /**
+   * For each cell that has any, images, the most pixels first: cells["2:5"] is truth 2 taken for 5. The first number is
+   * the pixels that are scored, on the picture's own grid; the second those of the region that is asked about, on the
+   * network's.
+   */
+  cells: Record<string, [string, number, number][]>;
   images: { id: string; name: string; mean_iou: number | null; pixel_accuracy: number | null; wrong: number }[];
   failures: { image: string; error: string }[];
 }

@@ -40,7 +40,10 @@ def evaluate(work: Work, payload: Mapping[str, Any]) -> Outcome:
         "overall": whole.overall,
         "classes": [{k: v for k, v in asdict(c).items() if k in keys} for c in whole.per_class],
         "confusion": None if whole.confusion is None else whole.confusion.counts.tolist(),
-        "cells": {f"{a}:{b}": [[given[i].id, n] for i, n in behind[:BEHIND]] for (a, b), behind in found.cells.items()},
+        "cells": {
+            f"{a}:{b}": [[given[i].id, n, asked] for i, n, asked in behind[:BEHIND]]
+            for (a, b), behind in found.cells.items()
+        },
         "images": images,
         "failures": [{"image": f.image, "error": str(f.error)} for f in whole.failures],
     }
