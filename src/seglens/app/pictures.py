@@ -100,7 +100,7 @@ def labels_of(source: Path, pixels: int) -> tuple[bytes, str, tuple[int, int]]:
                 415,
                 "ImageError",
                 f"{source.name} holds colours ({image.mode}), not labels.\n"
-                "  Colours are read as labels by a network's class table: ask with a network (?network=ID).",
+                "  Colours are read as labels by the class table of a network: inspect the image with one.",
             )
         values = np.asarray(image.convert("L") if image.mode == "1" else image)
     if image.mode == "1":
