@@ -9,7 +9,7 @@ import { needsTruth, PLACES, type Within } from "./shown";
 
 /** In words, and what is said where no pixel is left. */
 export const WORDS: Record<Within, { name: string; nowhere: string }> = {
-  all: { name: "everywhere", nowhere: "" },
+  all: { name: "all of it", nowhere: "" },
   region: { name: "the region", nowhere: "The region is empty." },
   prediction: { name: "predicted", nowhere: "{} is predicted nowhere." },
   truth: { name: "true", nowhere: "{} is true nowhere." },
