@@ -131,7 +131,8 @@ class TestCaptum:
         assert len(draws) == 4
         monkeypatch.setattr(torch, "normal", lambda mean, std, **_: torch.cat(draws) * std)
         sigma = 0.1 * float(asked.x.max() - asked.x.min())
-        assert_agree(mine, peers.captum_smooth_grad(asked, 4, sigma))
+        # Rounding may turn a rectifier on or off, here or there.
+        assert_agree(mine, peers.captum_smooth_grad(asked, 4, sigma), 1e-3)
 
     def test_grad_cam_of_several_classes(self, unet, channels):
         from benchmarks import peers

@@ -20,11 +20,12 @@ export function setSingleKeys(on: boolean): void {
   localStorage.setItem(STORED, on ? "on" : "off");
 }
 
-/** Whether a key belongs to what has the focus: text that is typed, a slider, a list. */
+/** Whether a key belongs to what has the focus: text that is typed, a slider, a list, anything in a dialog. */
 export function taken(event: KeyboardEvent): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return true;
   const at = event.target;
   if (!(at instanceof HTMLElement)) return false;
+  if (at.closest("dialog")) return true;
   if (at.isContentEditable || at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement) return true;
   return at instanceof HTMLInputElement && !["checkbox", "radio", "button"].includes(at.type);
 }
