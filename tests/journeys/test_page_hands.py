@@ -240,3 +240,21 @@ def test_listening_for_others_it_warns_and_answers_by_number(tmp_path: Path) -> 
         process.terminate()
         warned = process.communicate(timeout=60)[1]
     assert "where others reach it" in " ".join(warned.split())
+
+
+def test_the_folder_of_the_command_line_is_what_is_seen_first(browser: Any, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    whole = street(pictures / "b.png", 5)
+    (pictures / "half.png").write_bytes(whole[: len(whole) // 2])
+    told = {"network": "streets-unet", "images": str(pictures), "roots": (str(pictures),)}
+    with served(tmp_path / "store", **told) as address, tabs(browser, address) as tab:
+        tab.go()
+        tab.page.get_by_title("All images").get_by_text("b.png").wait_for()
+        seen(tab, "road")
+        tab.page.get_by_role("button", name="The next image").click()
+        tab.page.get_by_text("half.png is damaged or cut short").first.wait_for()
+        tab.keep("hands-9-damaged")
+        # Of the picture that cannot be sent.
+        assert all("415" in c for c in tab.complaints)
+        tab.complaints.clear()

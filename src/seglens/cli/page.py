@@ -24,7 +24,13 @@ def page(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="N", help="Where to listen; 0 for any free port. By default 8765 if free."),
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Where to listen; 0 for any free port. By default 8765 if free.",
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option("--host", metavar="NAME", help="Listen there, for others too. By default this machine alone.")

@@ -29,9 +29,12 @@ class SessionState {
     const first = this.info.networks.find((one) => one.id === this.info?.start.network);
     if (first && (!n || n === first.source)) this.#take(first);
     const source = n || this.info.builtin[0]?.name;
+    // What the command line named; an image's name begins with its set's.
+    const given = this.info.start.image ?? "";
+    const set = this.sets.find((t) => given.startsWith(`${t.id}-`)) ?? this.sets.find((t) => t.size > 0);
     await Promise.all([
       this.network || !source ? Promise.resolve() : this.openNetwork(source),
-      this.openSet(s || this.sets.find((t) => t.size > 0)?.id || "", i || this.info.start.image || ""),
+      this.openSet(s || set?.id || "", i || given),
     ]);
   }
 

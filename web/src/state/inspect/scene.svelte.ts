@@ -82,6 +82,10 @@ export class Scene {
 
   /** Loads picture and prediction. What fails is kept in words; the picture comes without the prediction too. */
   async load(): Promise<void> {
+    if (this.image.problem) {
+      this.fault = this.image.problem;
+      return;
+    }
     if (!this.flat) {
       this.fault = `${this.image.name} is no plane picture: the page shows images, not volumes. In Python and on the command line volumes are explained like images.`;
       return;
