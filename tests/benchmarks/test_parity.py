@@ -3,6 +3,8 @@
 A shared mistake would pass here: these tests show that a person who changes tools gets the same maps.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -115,8 +117,12 @@ class TestCaptum:
         assert_agree(ours(asked, still, [asked.channel]), peers.captum_smooth_grad(asked, 3, 0.0))
 
     def test_smooth_grad_with_our_noise_handed_to_captum(self, asked, monkeypatch):
+        from dataclasses import replace
+
         from benchmarks import peers
 
+        # Captum passes all draws at once: in single precision that alone turns rectifiers on or off, on some processors.
+        asked = replace(asked, module=deepcopy(asked.module).double(), x=asked.x.double())
         method = sl.SmoothGrad(samples=4, noise=0.1)
         draws = []
         given = torch.randn
@@ -131,8 +137,7 @@ class TestCaptum:
         assert len(draws) == 4
         monkeypatch.setattr(torch, "normal", lambda mean, std, **_: torch.cat(draws) * std)
         sigma = 0.1 * float(asked.x.max() - asked.x.min())
-        # Rounding may turn a rectifier on or off, here or there.
-        assert_agree(mine, peers.captum_smooth_grad(asked, 4, sigma), 1e-3)
+        assert_agree(mine, peers.captum_smooth_grad(asked, 4, sigma))
 
     def test_grad_cam_of_several_classes(self, unet, channels):
         from benchmarks import peers

@@ -84,6 +84,9 @@ def test_forms_of_weights(folder: Path):
 
     def scores() -> torch.Tensor:
         network = sl.load(folder)
+        # Where in a file weights lie may tell on the last bit; in memory of their own they lie alike.
+        for weight in network.module.parameters():
+            weight.data = weight.data.clone()
         with capture(network), torch.no_grad():
             return network(x)
 
@@ -96,10 +99,10 @@ def test_forms_of_weights(folder: Path):
         save_file({n: state[n] for n in part}, folder / file)
     index = {"weight_map": {n: file for file, part in parts.items() for n in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    torch.testing.assert_close(scores(), expected)
+    assert torch.equal(scores(), expected)
     (folder / "model.safetensors.index.json").unlink()
     torch.save(state, folder / "pytorch_model.bin")
-    torch.testing.assert_close(scores(), expected)
+    assert torch.equal(scores(), expected)
     torch.save({n: v.half() for n, v in state.items()}, folder / "pytorch_model.bin")
     assert sl.load(folder).dtype == torch.float32
 
