@@ -308,7 +308,7 @@ def test_the_other_architecture_of_segmenters_and_a_loss_of_two_parts(tmp_path: 
         tmp_path / "a",
         epochs=1,
         architecture="XceptionUNet",
-        model={"widths": [8, 8]},
+        model={"widths": [4, 4]},
         **{"loss.reconstruction": "cross-entropy+jaccard"},
     )
     assert type(trained.network.module).__name__ == "XceptionUNet"
