@@ -121,7 +121,7 @@ class TestCaptum:
 
         from benchmarks import peers
 
-        # Captum passes all draws at once: in single precision that alone turns rectifiers on or off, on some processors.
+        # Captum passes all draws at once, which in single precision turns rectifiers on or off on some processors.
         asked = replace(asked, module=deepcopy(asked.module).double(), x=asked.x.double())
         method = sl.SmoothGrad(samples=4, noise=0.1)
         draws = []

@@ -115,6 +115,16 @@ def test_dump_writes_nan_and_infinity_as_null(capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": "x"}
 
 
+def test_what_is_said_while_a_bar_moves_is_said_above_it():
+    with show.busy("so far"), show.Steps(2, silent=False) as steps:
+        steps.begin("first")
+        with show.Steps(1, silent=True) as inner:
+            inner.begin("within")
+        # Its own console knows of the bar, and lets the line through.
+        assert show.err() is steps._bar.console
+    assert show.err() is not steps._bar.console
+
+
 def test_explain_as_json_is_pure(street: Path) -> None:
     told = json.loads(run("explain", NETWORK, street, "-c", "road", "--json", "--cost", "--format", "npz"))
     assert list(told) == ["network", "source", "explanations", "failures"]

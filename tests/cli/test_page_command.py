@@ -1,10 +1,12 @@
 """seglens app: says at once what is wrong, prints an address that is answered, ends with Ctrl-C, forgets nothing."""
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typed import flat, run
@@ -79,3 +81,23 @@ def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
         told = subprocess.run(command(settings), capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in told.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of a terminal is sent to a group of processes")
+def test_ctrl_c_while_the_workers_begin_is_not_answered_with_their_stacks(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "from seglens.cli import main; main()", "app", "--no-browser", "--port", "0"]
+    words += ["--store", str(tmp_path)]
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
+    assert process.stdout is not None
+    address = urlsplit(process.stdout.readline().strip())
+    # It answers once its workers have begun, which import for seconds from then on.
+    asked = http.client.HTTPConnection(address.netloc, timeout=60)
+    asked.request("GET", f"/?{address.query}")
+    assert asked.getresponse().status == 303
+    asked.close()
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert "Traceback" not in said
+    assert process.returncode == 0

@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -14,6 +15,20 @@ Died = Callable[[str, str], None]
 
 BEFORE_READY = 3
 """Deaths in a row, before it was ready, after which it is not started again by itself."""
+
+
+@contextmanager
+def _deaf() -> Generator[None]:
+    """Processes that begin in here do not hear Ctrl-C, which a terminal sends to all: not while they import, either."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may say so; elsewhere no terminal's server runs.
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Process:
@@ -65,7 +80,8 @@ class Process:
             name=f"seglens {self.lane}",
             daemon=True,
         )
-        self._process.start()
+        with _deaf():
+            self._process.start()
         theirs.close()
         self._pipe = ours
         threading.Thread(target=self._listen, args=(ours, self._process, self._turn), daemon=True).start()

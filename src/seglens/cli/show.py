@@ -34,9 +34,22 @@ def out() -> Console:
     return Console(highlight=False)
 
 
+_moving: list[Console] = []
+"""Consoles on which something moves, the innermost last."""
+
+
 def err() -> Console:
-    """The console for progress, warnings and errors."""
-    return Console(stderr=True, highlight=False)
+    """The console for progress, warnings and errors: while something moves, the one that lets lines through."""
+    return _moving[-1] if _moving else Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def _moves_on(console: Console) -> Generator[None]:
+    _moving.append(console)
+    try:
+        yield
+    finally:
+        _moving.remove(console)
 
 
 def say(text: str | Text = "", style: str = "", *, console: Console | None = None) -> None:
@@ -113,7 +126,7 @@ def busy(what: str) -> Generator[None]:
     """A spinner on stderr while something of unknown length runs; nothing where nobody watches."""
     console = err()
     if console.is_terminal:
-        with console.status(what):
+        with console.status(what), _moves_on(console):
             yield
     else:
         yield
@@ -124,6 +137,7 @@ class Steps:
 
     def __init__(self, total: int | None, silent: bool) -> None:
         console = err()
+        self._moving = _moves_on(console)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -140,9 +154,11 @@ class Steps:
 
     def __enter__(self) -> "Steps":
         self._bar.start()
+        self._moving.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._moving.__exit__(None, None, None)
         self._bar.stop()
 
     def begin(self, what: str) -> None:

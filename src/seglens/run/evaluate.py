@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -78,37 +78,52 @@ def evaluate(
         raise ParameterError(f"a tolerance is a number of pixels from 0, not {tolerance}.")
     net = open_network(network, device)
     sources, truths = _pairs(images, truth)
-    scores: list[ImageScores] = []
-    failures: list[Failure] = []
-    first: Scored | None = None
-    # Added up at once: of many classes and images, all matrices would fill the memory.
-    matrix: Confusion | None = None
+    total = Total()
     for outcome in each_scored(net, sources, truths, ignore, tolerance, step or (lambda _: None)):
+        total.add(outcome)
+    return total.evaluation(net, ignore, tolerance)
+
+
+class Total:
+    """What images add up to, one after the other: of many classes and images, all matrices would fill the memory."""
+
+    def __init__(self) -> None:
+        self._first: Scored | None = None
+        self._scores: list[ImageScores] = []
+        self._failures: list[Failure] = []
+        self._matrix: Confusion | None = None
+
+    def add(self, outcome: "Scored | Failure") -> None:
+        """Another image."""
         if isinstance(outcome, Failure):
-            failures.append(outcome)
-            continue
-        first = first or outcome
-        scores.append(outcome.scores)
+            self._failures.append(outcome)
+            return
+        self._first = self._first or replace(outcome, confusion=None, asked=None)
+        self._scores.append(outcome.scores)
         if outcome.confusion is not None:
-            matrix = outcome.confusion if matrix is None else matrix + outcome.confusion
-    if first is None:
-        if len(failures) == 1:
-            raise failures[0].error
-        raise SeglensError(
-            f"none of the {len(failures)} images could be evaluated. The first, {failures[0].image}: "
-            f"{failures[0].error}"
-        ) from failures[0].error
-    return Evaluation(
-        network=net.name,
-        classes=first.classes,
-        tallies=reduce(add, (s.tallies for s in scores)),
-        confusion=matrix,
-        images=tuple(scores),
-        failures=tuple(failures),
-        ignore=ignore,
-        tolerance=tolerance,
-        provenance=first.provenance,
-    )
+            self._matrix = outcome.confusion if self._matrix is None else self._matrix + outcome.confusion
+
+    def evaluation(self, network: Network, ignore: int | None, tolerance: float | None) -> Evaluation:
+        """Of all that were added. Raises the first one's error where every image failed."""
+        failures, first = self._failures, self._first
+        if first is None:
+            if len(failures) == 1:
+                raise failures[0].error
+            raise SeglensError(
+                f"none of the {len(failures)} images could be evaluated. The first, {failures[0].image}: "
+                f"{failures[0].error}"
+            ) from failures[0].error
+        return Evaluation(
+            network=network.name,
+            classes=first.classes,
+            tallies=reduce(add, (s.tallies for s in self._scores)),
+            confusion=self._matrix,
+            images=tuple(self._scores),
+            failures=tuple(failures),
+            ignore=ignore,
+            tolerance=tolerance,
+            provenance=first.provenance,
+        )
 
 
 def on_picture(network: Network, y: Tensor, frame: Frame) -> Tensor:

@@ -134,7 +134,7 @@ export async function arrayOf(place: { key: string } | { job: string }, info: Ar
 /** True labels of an image, [height, width]. `network`: by whose class table a truth in colours is read. */
 export async function truthOf(
   image: string,
-  network = "",
+  network: string,
 ): Promise<{ labels: Uint8Array | Uint16Array; shape: number[] }> {
   const response = await checked(`api/images/${encodeURIComponent(image)}/truth?network=${encodeURIComponent(network)}`);
   const shape = (response.headers.get("X-Shape") ?? "").split(",").map(Number);

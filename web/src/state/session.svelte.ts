@@ -31,7 +31,8 @@ class SessionState {
     const source = n || this.info.builtin[0]?.name;
     // What the command line named; an image's name begins with its set's.
     const given = this.info.start.image ?? "";
-    const set = this.sets.find((t) => given.startsWith(`${t.id}-`)) ?? this.sets.find((t) => t.size > 0);
+    const home = given.slice(0, given.lastIndexOf("-"));
+    const set = this.sets.find((t) => t.id === home) ?? this.sets.find((t) => t.size > 0);
     await Promise.all([
       this.network || !source ? Promise.resolve() : this.openNetwork(source),
       this.openSet(s || set?.id || "", i || given),
