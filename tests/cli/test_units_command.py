@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typed import NETWORK, flat, run
+from typed import NETWORK, flat, result, run
 
+import seglens as sl
 from seglens.core.explanation import open_explanations
 from seglens.generative import CVAE, VAE, SegmentationVAE
 from seglens.networks.description import Description, write_description
+from seglens.run.latent.coding import Coding
+from seglens.run.latent.fitting import fitted_condition
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 from published import material
@@ -50,6 +53,11 @@ def saved(kind: str) -> str:
     return f"{kind}.pth"
 
 
+def given(file: str) -> torch.Tensor:
+    """An image file as the toys receive it."""
+    return torch.tensor(np.asarray(Image.open(file)))[None, None] / 255
+
+
 @pytest.mark.parametrize(("kind", "more"), [("vae", []), ("seg", []), ("cvae", ["--condition", "smile=1"])])
 def test_units_by_number(image, kind, more):
     told = json.loads(run("explain", saved(kind), image, "--unit", 2, "--unit", 3, *more, "--json"))
@@ -58,6 +66,27 @@ def test_units_by_number(image, kind, more):
         mu, logvar = e["numbers"]["mu"], e["numbers"]["logvar"]
         assert e["score"] == pytest.approx(mu, rel=1e-5)
         assert e["numbers"]["kl"] == pytest.approx((mu**2 + np.exp(logvar) - 1 - logvar) / 2, rel=1e-5)
+
+
+def test_each_image_has_its_own_condition_where_none_was_given(image):
+    saved("cvae")
+    Path("broken.png").write_bytes(b"no picture")
+    # Its decoder draws brighter pictures where smile is larger.
+    Image.fromarray(np.asarray(Image.open("two.png")) // 8 + 116).save("two.png")
+    done = result("explain", "cvae.pth", image, "broken.png", "two.png", "--unit", 3, "--json", code=1)
+    told = json.loads(done.stdout)
+    assert [f["image"] for f in told["failures"]] == ["broken.png"]
+    conditions = []
+    for e in told["explanations"]:
+        (note,) = (n for n in e["notes"] if n.startswith("Condition: smile "))
+        assert "read off the image" in note
+        conditions.append(float(note.removeprefix("Condition: smile ").split("*")[0].replace("−", "-")))
+        fitted = fitted_condition(Coding.of(sl.load("cvae.pth")), given(e["image"]), {})
+        assert conditions[-1] == pytest.approx(float(fitted), abs=0.006)
+        known = run("explain", "cvae.pth", e["image"], "--unit", 3, "--condition", f"smile={float(fitted)}", "--json")
+        assert json.loads(known)["explanations"][0]["score"] == e["score"]
+    assert conditions[0] != conditions[1]
+    assert "  Condition: smile " in run("explain", "cvae.pth", image, "--unit", 3)
 
 
 def test_all_units_by_default_and_a_dead_one_is_named(image):
@@ -69,8 +98,6 @@ def test_all_units_by_default_and_a_dead_one_is_named(image):
 
 
 def test_of_one_image_silence_is_said_of_several_death(image, capsys):
-    from typed import result
-
     one = result("explain", saved("vae"), image).stderr
     assert "the posterior of unit 0 of vae is the prior for this image" in one
     assert "cannot tell a dead unit from one that is silent here" in flat(one)
@@ -150,7 +177,6 @@ def test_a_segmenter_among_autoencoders_keeps_its_classes(image):
         (["vae.pth", "one.png", "--unit", "eye"], 1, "'eye' is no latent unit: vae has 4"),
         (["vae.pth", "one.png", "--unit", "1", "--against", "9"], 1, "no unit 9"),
         (["vae.pth", "one.png", "--condition", "smile=1"], 1, "vae takes no condition"),
-        (["cvae.pth", "one.png", "--unit", "1"], 1, "cvae is conditioned on smile"),
         (["cvae.pth", "one.png", "--condition", "smile"], 1, "NAME=VALUE with a number, not 'smile'"),
         (["cvae.pth", "one.png", "--condition", "simle=1"], 1, "Nearest: 'smile'"),
         (["seg.pth", "one.png", "--of-latent", "mu"], 2, "it concerns latent units: say which with --unit"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -148,14 +149,16 @@ def explain(
             against=against,
             of=read,
         )
-        if units is not None:
-            net, questions = units.network, [replace(q, region=where, reduce=reduce.value) for q in units.questions]
-        _check_classes(net, [*labels, against])
+        if units is None:
+            _check_classes(net, [*labels, against])
+            answer = partial(explain_all, net)
+        else:
+            questions = [replace(q, region=where, reduce=reduce.value) for q in units.questions]
+            answer = units.explain_all
         report = _Report(net.name, network, json, quiet)
         try:
             with show.Steps(len(files) * len(methods), json or quiet) as steps, watching(steps.within):
-                for outcome in explain_all(
-                    net,
+                for outcome in answer(
                     given,
                     methods,
                     questions,
@@ -164,8 +167,6 @@ def explain(
                     cost=cost,
                     step=lambda image, name: steps.begin(f"{image} · {name}"),
                 ):
-                    if units is not None:
-                        outcome = units.finished(outcome)
                     stored = sink.take(outcome)
                     with steps.aside():
                         report.add(outcome, stored)
@@ -218,7 +219,7 @@ class _Report:
             self._explained.append(_plain(e, outcome.given.image, stored.files))
         if outcome.explanations and not (self._json or self._quiet):
             show.say(Text(show.place(outcome.given.image), style="bold"))
-            for line in _lines(outcome.explanations):
+            for line in [*(f"  {note}" for note in outcome.notes), *_lines(outcome.explanations)]:
                 show.say(line)
             for file in stored.files:
                 show.wrote(file.path, file.replaced)

@@ -48,7 +48,7 @@ ConditionOption = Annotated[
     typer.Option(
         "--condition",
         metavar="NAME=VALUE",
-        help="An entry of a conditional autoencoder's condition; one for each.",
+        help="An entry of a conditional autoencoder's condition; those not given are read off each image.",
         rich_help_panel=QUESTION,
     ),
 ]

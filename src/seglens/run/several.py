@@ -67,13 +67,14 @@ class Given:
 class Outcome:
     """What came out for one image: its explanations (method by method, question by question) and its failures.
 
-    whole: False where an interruption came before every method was done.
+    whole: False where an interruption came before every method was done. notes: what was found of the image itself.
     """
 
     given: Given
     explanations: list[Explanation] = field(default_factory=list[Explanation])
     failures: list[Failure] = field(default_factory=list[Failure])
     whole: bool = True
+    notes: Sequence[str] = ()
 
 
 def explain_all(

@@ -1,5 +1,7 @@
 """The condition that an image seems to have: planted values come back, what is known stays, nothing is left behind."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,15 @@ def test_it_is_said_and_used() -> None:
     assert half.notes[0].startswith("Condition: smile 1*, hat 0. *: read off")
     both = sl.interpolate(network(Conditional), worn(1, 0), worn(0, 1), 3)
     np.testing.assert_allclose(both.conditions[0], [[1, 0], [0.5, 0.5], [0, 1]], atol=0.03)
+
+
+def test_attention_takes_what_the_image_shows() -> None:
+    ask = partial(sl.latent_attention, network(Conditional), worn(1, 0), 0, method=sl.GradCAM(relu=False))
+    (read,) = ask(condition={"hat": 0})
+    assert any(n.startswith("Condition: smile 1*, hat 0. *: read off") for n in read.notes)
+    (given,) = ask(condition=(1, 0))
+    assert not any(n.startswith("Condition") for n in given.notes)
+    assert read.score == pytest.approx(given.score, abs=0.03)
 
 
 def test_the_network_is_left_as_it_was() -> None:

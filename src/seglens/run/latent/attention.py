@@ -16,12 +16,13 @@ from seglens.core.images import Source
 from seglens.core.method import Method
 from seglens.core.network import Network
 from seglens.core.targets import Channel, Target
-from seglens.generative.coder import LatentOf, conditioned, is_coder, latent_of
+from seglens.generative.coder import LatentOf, coder_of, conditioned, is_coder, latent_of
 from seglens.methods.grad_cam import GradCAM, grad_cam_at_layers
 from seglens.metrics.latent import kl_divergence
 from seglens.networks.layers import Layer, layers_of
 from seglens.run.explain import as_explanations, explain
 from seglens.run.latent.coding import Coding, Condition
+from seglens.run.latent.fitting import condition_words, own_condition
 from seglens.run.latent.step_attention import quiet_about
 from seglens.run.questions import (
     NetworkSource,
@@ -62,8 +63,9 @@ def latent_attention(
     is the same Grad-CAM as of a class; any other method can be taken. All d units cost one forward pass where a dense
     layer reads the layer (F, counted), else d reverse passes through what lies behind it.
     of: what a unit is read off: 'mu', 'logvar', or a 'sample' with one draw from `seed`. condition: of a conditional
-    one, by name or in its order. layer: by default the end of the encoder; of several, each unit's map is the mean of
-    theirs on the image's grid, and its extra 'scales' holds them [L H W].
+    one, by name or in its order; what is not given of it is read off the image, which a note says.
+    layer: by default the end of the encoder; of several, each unit's map is the mean of theirs on the image's grid,
+    and its extra 'scales' holds them [L H W].
     average: one map, mean_i M_i, instead of one a unit; this is not the map of Σ z_i, which units='sum' asks for.
     normalize: each map over its own largest size before a mean is taken of it (the papers' way; it lets a unit or
     scale that hardly matters count as much as any other).
@@ -71,7 +73,7 @@ def latent_attention(
     unit whose KL is below 0.01 says nothing of the image: a DeadUnitWarning names it.
     Raises NetworkError for a network without latent units; LayerNotFoundError, ShapeError, ParameterError.
     """
-    net = units_of(open_network(network, device), of, seed, condition)
+    net, told = units_of_image(open_network(network, device), image, of, seed, condition)
     asked = targets_of(net, image, units)
     chosen = method_of(method)
     layers = [layer] if layer is None or isinstance(layer, str) else list(layer)
@@ -94,7 +96,7 @@ def latent_attention(
         found = [posterior.beside(e, t) for e, t in zip(found, asked, strict=True)]
     if posterior is not None:
         posterior.warn(_units([t for t in asked if len(t.terms.terms) == 1]))
-    return Explanations(found)
+    return Explanations([e.with_notes(told) for e in found])
 
 
 def warn_of_zeros(values: NDArray[Any], what: str, layer: str | None) -> None:
@@ -130,6 +132,26 @@ def units_of(network: Network, of: LatentOf = "mu", seed: int = 0, condition: Co
             "  Leave `of` and `condition` out."
         )
     return network
+
+
+def units_of_image(
+    network: Network, image: Source, of: LatentOf, seed: int, condition: Condition
+) -> tuple[Network, tuple[str, ...]]:
+    """The same for one image, of whose condition what is not given is read off it; and what to note of that.
+
+    Raises what `units_of` does; ImageError, ShapeError.
+    """
+    if not is_conditional(network):
+        return units_of(network, of, seed, condition), ()
+    coding = Coding.of(network)
+    own, unknown = own_condition(coding, make_case(coding.network, image).x, condition)
+    told = (condition_words(coding, own[0], unknown),) if own is not None and unknown else ()
+    return units_of(network, of, seed, own), told
+
+
+def is_conditional(network: Network) -> bool:
+    """Whether it is an autoencoder with a condition, or the network of its units."""
+    return is_coder(network.module) and bool(coder_of(network).conditions)
 
 
 def count_of(network: Network, image: Source) -> int:

@@ -231,3 +231,8 @@ def words_of(values: Sequence[float]) -> tuple[str, ...]:
     else:
         told = [f"{v:.6g}" for v in values]
     return tuple("0" if float(t) == 0 else t.replace("-", "−") for t in told)
+
+
+def value(v: float) -> str:
+    """Two digits, with a true minus sign."""
+    return f"{v:.2g}".replace("-", "−") if abs(v) >= 5e-4 else "0"

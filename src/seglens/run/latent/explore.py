@@ -11,8 +11,8 @@ from torch import Tensor
 from seglens.core.errors import ParameterError
 from seglens.core.images import Source
 from seglens.run.latent.coding import Condition, change_of
-from seglens.run.latent.decodings import Decodings, Explained, words_of
-from seglens.run.latent.seen import Seen, at_least, numbers, signed, value
+from seglens.run.latent.decodings import Decodings, Explained, value, words_of
+from seglens.run.latent.seen import Seen, at_least, numbers, signed
 from seglens.run.latent.step_attention import AtStep, attention_of_steps, settled_on
 from seglens.run.questions import NetworkSource
 

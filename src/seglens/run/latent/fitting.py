@@ -1,13 +1,14 @@
 """The condition that an image seems to have: the one with which a conditional autoencoder reconstructs it best."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from seglens.core.capture import capture
 from seglens.core.errors import ParameterError
-from seglens.run.latent.coding import Coding
+from seglens.run.latent.coding import Coding, Condition
+from seglens.run.latent.decodings import value
 
 STEPS = 60
 """Steps of the search; each costs one pass forward and one back through encoder and decoder."""
@@ -51,3 +52,28 @@ def fitted_condition(coding: Coding, x: Tensor, known: Mapping[str, float]) -> T
                 c.clamp_(0, 1)
                 c[:, ~free] = start[:, ~free]
     return best
+
+
+def own_condition(coding: Coding, x: Tensor, given: Condition) -> tuple[Tensor | None, list[str]]:
+    """The condition [1 c] of an image [1 C H W], and the names of its entries that were not given but read off it.
+
+    None given takes the network's own further input, where there is one. None for an autoencoder without condition.
+    Raises what `fitted_condition` and `Coding.condition` do.
+    """
+    known = {} if given is None and not coding.network.extra else given
+    unknown: list[str] = []
+    if isinstance(known, Mapping):
+        unknown = [name for name in coding.coder.conditions if name not in known]
+    if isinstance(known, Mapping) and unknown:
+        return fitted_condition(coding, x, known), unknown
+    return coding.condition(given), []
+
+
+def condition_words(coding: Coding, values: Tensor, unknown: Sequence[str] = ()) -> str:
+    """A condition in words; what was read off the image is marked."""
+    told = [
+        f"{name} {value(v)}{'*' * (name in unknown)}"
+        for name, v in zip(coding.coder.conditions, values.tolist(), strict=True)
+    ]
+    words = "Condition: " + ", ".join(told[:12]) + (", …" if len(told) > 12 else "") + "."
+    return words + " *: read off the image, as it is reconstructed best; state what you know." * bool(unknown)

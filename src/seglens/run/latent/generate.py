@@ -12,8 +12,9 @@ from torch import Tensor
 from seglens.core.errors import ParameterError
 from seglens.core.images import Source
 from seglens.run.latent.coding import Coding, Condition, table_for
-from seglens.run.latent.decodings import Decodings, words_of
-from seglens.run.latent.seen import Seen, at_least, condition_words, numbers, told_of, value
+from seglens.run.latent.decodings import Decodings, value, words_of
+from seglens.run.latent.fitting import condition_words
+from seglens.run.latent.seen import Seen, at_least, numbers, told_of
 from seglens.run.questions import NetworkSource
 
 

@@ -13,7 +13,7 @@ from seglens.core.explanation import Explanation, Explanations
 from seglens.core.images import Source
 from seglens.generative.coder import LatentOf
 from seglens.methods.second_order import SecondOrder
-from seglens.run.latent.attention import Units, encoder_scales, latent_attention, over_scales
+from seglens.run.latent.attention import Units, encoder_scales, latent_attention, over_scales, units_of_image
 from seglens.run.latent.coding import Condition
 from seglens.run.questions import NetworkSource, open_network
 from seglens.viz.contact.content import Contact, Tile
@@ -60,16 +60,15 @@ def second_order_attention(
         raise ParameterError(f"scales are joined by their 'mean' or 'sum', not {aggregate!r}.")
     if units == "all" or (not isinstance(units, str | int) and len(units) != 1):
         raise ParameterError("one question at a time: a unit, or 'sum' for all of them as one score.")
-    net = open_network(network, device)
+    net, told = units_of_image(open_network(network, device), image, of, seed, condition)
     chosen = list(layers) if layers is not None else encoder_scales(net, image)
     if not chosen:
         raise ParameterError("no layer given: leave layers out for the encoder's scales.")
     found = [
-        latent_attention(
-            net, image, units, layer=a, of=of, seed=seed, condition=condition, method=method or SecondOrder()
-        )[0]
+        latent_attention(net, image, units, layer=a, of=of, seed=seed, method=method or SecondOrder())[0]
         for a in chosen
     ]
+    found = [e.with_notes(told) for e in found]
     joined = over_scales(found, normalize)
     if aggregate == "sum":
         joined = replace(joined, map=joined.map * np.float32(len(found)))

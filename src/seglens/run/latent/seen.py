@@ -1,6 +1,6 @@
 """One image as an autoencoder has it, and words and numbers that those who move through its latent space share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from seglens.core.images import Source
 from seglens.run.explain import provenance
 from seglens.run.latent.coding import Coding, Condition, table_for
 from seglens.run.latent.decodings import Decodings, Kind, words_of
-from seglens.run.latent.fitting import fitted_condition
+from seglens.run.latent.fitting import condition_words, own_condition
 from seglens.run.questions import Case, NetworkSource, make_case
 
 
@@ -35,14 +35,7 @@ class Seen:
         """Read, and encoded with its own condition, of which what is not given is read off it. Raises what these do."""
         coding = Coding.of(network, device)
         case = make_case(coding.network, image)
-        known = {} if condition is None and not coding.network.extra else condition
-        unknown: list[str] = []
-        if isinstance(known, Mapping):
-            unknown = [name for name in coding.coder.conditions if name not in known]
-        if isinstance(known, Mapping) and unknown:
-            given = fitted_condition(coding, case.x, known)
-        else:
-            given = coding.condition(condition, 1)
+        given, unknown = own_condition(coding, case.x, condition)
         if given is not None:
             case = replace(case, notes=(*case.notes, condition_words(coding, given[0], unknown)))
         mu, logvar = coding.encode(case.x, given)
@@ -119,16 +112,6 @@ def told_of(coding: Coding) -> tuple[str, ...]:
     return ()
 
 
-def condition_words(coding: Coding, values: Tensor, unknown: Sequence[str] = ()) -> str:
-    """A condition in words; what was read off the image is marked."""
-    told = [
-        f"{name} {value(v)}{'*' * (name in unknown)}"
-        for name, v in zip(coding.coder.conditions, values.tolist(), strict=True)
-    ]
-    words = "Condition: " + ", ".join(told[:12]) + (", …" if len(told) > 12 else "") + "."
-    return words + " *: read off the image, as it is reconstructed best; state what you know." * bool(unknown)
-
-
 def _spread(given: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:
     values = given.cpu().float().numpy()
     if values.ndim == 3:
@@ -150,11 +133,6 @@ def at_least(n: int, least: int) -> int:
     if n < least:
         raise ParameterError(f"{n} is too few: at least {least}.")
     return n
-
-
-def value(v: float) -> str:
-    """Two digits, with a true minus sign."""
-    return f"{v:.2g}".replace("-", "−") if abs(v) >= 5e-4 else "0"
 
 
 def signed(values: NDArray[np.float64]) -> tuple[str, ...]:
