@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from seglens.core.errors import ImageError
+from seglens.core.errors import GuessWarning, ImageError
 from seglens.core.images import expand_paths, read_image
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -43,6 +43,31 @@ class TestFiles:
             picture = read_image(saved(tmp_path, Image.fromarray(values), name))
             expected = torch.tensor(values.astype(np.float32)) / 65535
             torch.testing.assert_close(picture.pixels[0], expected)
+
+    def test_few_bits_in_sixteen_are_warned_of_and_a_window_says_what_is_white(self, tmp_path: Path):
+        values = np.array([[0, 1000], [3000, 4095]], dtype=np.uint16)
+        for source in (saved(tmp_path, Image.fromarray(values), "scan.png"), values):
+            with pytest.warns(GuessWarning, match=r"end at 4095, and 65535 is white.*\n.*window=\(0, 4095\)"):
+                dark = read_image(source)
+            assert dark.pixels.max() == pytest.approx(4095 / 65535)
+            picture = read_image(source, window=(0, 4095))
+            torch.testing.assert_close(picture.pixels[0], torch.tensor(values.astype(np.float32)) / 4095)
+            assert picture.notes == ()
+
+    def test_a_window_leaves_pictures_of_eight_bits_alone(self, tmp_path: Path):
+        picture = read_image(saved(tmp_path, Image.fromarray(RAMP), "a.png"), window=(0, 4095))
+        torch.testing.assert_close(picture.pixels, torch.tensor(RAMP).permute(2, 0, 1) / 255)
+
+    def test_a_stack_is_dark_as_a_whole_or_not_at_all(self, tmp_path: Path):
+        pages = [Image.fromarray(np.full((2, 2), v, np.uint16)) for v in (100, 40000)]
+        pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+        assert read_image(tmp_path / "a.tif", axes="DHW").notes == ()
+        pages[0].save(tmp_path / "b.tif", save_all=True, append_images=pages[:1])
+        with pytest.warns(GuessWarning, match="end at 100"):
+            read_image(tmp_path / "b.tif", axes="DHW")
+        pages[0].save(tmp_path / "c.tif", save_all=True, append_images=[Image.fromarray(np.full((2, 2), 9, np.uint8))])
+        with pytest.raises(ImageError, match=r"are no volume: 2 × 2 with 1 channel\(s\), uint16; .* uint8"):
+            read_image(tmp_path / "c.tif", axes="DHW")
 
     def test_big_endian_sixteen_bit(self, tmp_path: Path):
         values = np.array([[1, 65535]], dtype=">u2")

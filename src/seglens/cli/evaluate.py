@@ -26,8 +26,7 @@ from seglens.cli.arguments import (
     files_option,
     opened,
 )
-from seglens.cli.files import check_files
-from seglens.core.images import expand_paths
+from seglens.cli.files import check_files, image_files
 from seglens.core.network import Network
 from seglens.run.describe import colours_of
 from seglens.run.error_map import FORMATS as ERROR_FORMATS
@@ -87,7 +86,7 @@ def evaluate(
     """
     with show.reported():
         label = _ignore(ignore)
-        files = expand_paths(images)
+        files = image_files(images)
         check_files(out or (), FORMATS, [*files, truth, Path(network)])
         net = opened(network, trust, constructor, device, tiles, overlap, download=download)
         with show.Steps(len(files), json) as steps:

@@ -42,12 +42,11 @@ from seglens.cli.arguments import (
     region_words,
 )
 from seglens.cli.display import PartOption, PercentileOption, SharedOption, WithinOption, display_of
-from seglens.cli.files import FOLDER, places_of
+from seglens.cli.files import FOLDER, image_files, places_of
 from seglens.cli.options import MethodOption, make_methods
 from seglens.cli.sink import Sink, Stored
 from seglens.cli.units import ConditionOption, DrawOption, LatentOption, UnitOption, asked_units
 from seglens.core.explanation import Explanation
-from seglens.core.images import expand_paths
 from seglens.core.network import Network
 from seglens.core.progress import watching
 from seglens.run.pairs import paired
@@ -125,7 +124,7 @@ def explain(
         where = region_of(region, mask_file)
         read = None if of is None else of.value
         questions = [Question(label, against, where, read, reduce.value) for label in labels]
-        files = expand_paths(images)
+        files = image_files(images)
         given = [
             Given(*g)
             for g in zip(files, paired(files, truth, "truth"), paired(files, instances, "instance ids"), strict=True)

@@ -7,11 +7,25 @@ from pathlib import Path
 import typer
 
 from seglens.core.errors import NameNotFoundError
+from seglens.core.images import expand_paths
 from seglens.core.saving import form_of
+from seglens.datasets.samples import DATASETS
 from seglens.run.results import check_format, formats
 
 FOLDER = Path("explanations")
 """Where explanations go by default."""
+
+
+def image_files(patterns: Sequence[str]) -> list[Path]:
+    """Image files that files, folders and globs name. Raises typer.BadParameter for a data set's name; ImageError."""
+    for text in patterns:
+        if text.partition(":")[0] in DATASETS and not Path(text).exists():
+            raise typer.BadParameter(
+                f"{text!r} is a data set, and this command takes image files.\n"
+                f"  Its pictures are had in Python: seglens.open_dataset({text!r})[0].image.",
+                param_hint="IMAGES",
+            )
+    return expand_paths(patterns)
 
 
 def check_files(files: Iterable[Path], formats: Sequence[str], inputs: Iterable[Path | None]) -> None:

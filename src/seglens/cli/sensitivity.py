@@ -32,10 +32,9 @@ from seglens.cli.arguments import (
     opened,
     region_of,
 )
-from seglens.cli.files import check_files
+from seglens.cli.files import check_files, image_files
 from seglens.cli.options import MethodOption, make_methods
 from seglens.core.errors import suggest
-from seglens.core.images import expand_paths
 from seglens.core.method import METHODS
 from seglens.core.parameters import Parameter, parameters
 from seglens.core.progress import watching
@@ -95,7 +94,7 @@ def sensitivity(
     seglens sensitivity unet.pt2 images/ --class rider --method occlusion --vary size=8,16 --vary fill=mean,black,blur
     """
     with show.reported():
-        files = expand_paths(images)
+        files = image_files(images)
         inputs = [*files, truth, instances, mask_file, Path(network)]
         check_files(out or (), FORMATS, inputs)
         (chosen,) = make_methods([method], settings or {})

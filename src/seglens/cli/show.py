@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 import textwrap
 import warnings
@@ -25,6 +26,15 @@ TRACEBACK = "SEGLENS_TRACEBACK"
 
 RIGHT: dict[str, Any] = {"justify": "right", "no_wrap": True}
 """A column of numbers."""
+
+_TYPED = (
+    (r"load\('([^']+)', constructor='([^']+)'\)", r"\1 --constructor \2"),
+    (r"\bconstructor='([^']+)'", r"--constructor \1"),
+    (r"\bconstructor=…", "--constructor …"),
+    (r"\btrust=True\b", "--trust"),
+    (r"\brelu=False\b", "--no-relu"),
+)
+"""Arguments as the library's messages name them, and as they are typed here."""
 
 _NARROW = 20  # columns below which wrapping would do harm
 
@@ -69,7 +79,7 @@ def say(text: str | Text = "", style: str = "", *, console: Console | None = Non
 
 def error(text: str) -> None:
     """An error: its first line in red, what helps below it."""
-    first, _, rest = text.partition("\n")
+    first, _, rest = _typed(text).partition("\n")
     say(f"Error: {first}", "bold red", console=err())
     if rest:
         say(rest, console=err())
@@ -77,7 +87,13 @@ def error(text: str) -> None:
 
 def warning(text: str) -> None:
     """A warning on one line."""
-    say(f"Warning: {' '.join(text.split())}", "yellow", console=err())
+    say(f"Warning: {' '.join(_typed(text).split())}", "yellow", console=err())
+
+
+def _typed(text: str) -> str:
+    for argument, option in _TYPED:
+        text = re.sub(argument, option, text)
+    return text
 
 
 def failure(image: str, text: str) -> None:

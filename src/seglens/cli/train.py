@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from seglens.cli import show
 from seglens.cli.arguments import Json, Quiet
 from seglens.core.progress import Listener, watching
+from seglens.datasets.samples import name_in
 
 if TYPE_CHECKING:
     from seglens.run.training.recipe import Recipe
@@ -125,7 +126,7 @@ def train(
         }
         changes = {k: v for k, v in changes.items() if v is not None} | dict(map(_setting, set_ or ()))
         given = None if recipe is None else read_recipe(recipe)
-        folder = out or Path(f"{kind}-{data.partition(':')[0]}")
+        folder = out or Path(f"{kind}-{name_in(data)}")
         settled_recipe = settled(chosen, data, given, changes)
         # Of several processes, the first speaks.
         silent = quiet or not is_first()
@@ -155,9 +156,10 @@ def _announce(recipe: "Recipe", path: Path, fresh: bool) -> None:
     folder.check(recipe, fresh)
     if not fresh and folder.result.exists():
         return
-    long = f"{recipe.epochs} epochs" if recipe.epochs else f"{recipe.steps} steps"
+    many, unit = (recipe.epochs, "epoch") if recipe.epochs else (recipe.steps or 0, "step")
     step = 0 if fresh else folder.ledger().step
     going = f"Going on behind step {step:,}" if step else "Training"
+    long = f"{many:,} {unit}{'s' * (many != 1)}"
     show.say(f"{going}: {recipe.architecture} on {recipe.data.name}, {long}, into {show.place(path)}.")
 
 
@@ -225,11 +227,9 @@ def _tell(trained: "Trained") -> None:
     if trained.already:
         show.say(f"{show.place(trained.folder)} is finished: nothing is left to train. (--fresh begins anew.)")
     early = ", stopped early" if trained.early else ""
-    show.say(
-        f"{trained.recipe.kind} on {trained.recipe.data.name}: {trained.parameters:,} parameters, {trained.epochs} "
-        f"epochs{early}, {trained.seconds:,.0f} s on {trained.provenance['device']}.",
-        "bold",
-    )
+    show.say(f"{trained.recipe.kind} on {trained.recipe.data.name}: {trained.parameters:,} parameters", "bold")
+    epochs = f"{trained.epochs} epoch{'s' * (trained.epochs != 1)}{early}"
+    show.say(f"  {epochs}, {trained.seconds:,.0f} s on {trained.provenance['device']}")
     drawn = show.table(("on test pictures", {"no_wrap": True}), ("", show.RIGHT))
     for name, title in _TITLES.items():
         if name in trained.figures:

@@ -19,13 +19,15 @@ from PIL import Image, ImageOps, ImageSequence
 from torch import Tensor
 
 from seglens.core.arrays import Axes, axes_of, channels_first, displayed, scaled, windowed
-from seglens.core.errors import ImageError, suggest
+from seglens.core.errors import GuessWarning, ImageError, suggest
 from seglens.core.nifti import is_nifti, read_nifti
 from seglens.core.rasters import is_raster, read_raster
 
 Source = str | os.PathLike[str] | Image.Image | NDArray[np.generic] | Tensor
 
 ARRAY_SUFFIXES = (".npy", ".npz")
+
+_DARK = 8192  # an eighth of the range of 16 bits
 
 # What Pillow's decoders let escape on damaged files, found by feeding them such files.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, StructError, zlib.error)
@@ -79,9 +81,11 @@ def read_image(
     W]. Channels of arrays are kept as they are: four are four channels, not colour and alpha.
     dims, channels: dimensions of space (3 for volumes), and how many channels are expected; they tell
     an array's dimensions too. A NIfTI file is [D H W] or [D H W C] in its own order of axes.
-    window: (black, white) in the numbers of an array or a NIfTI file, which are cut there; it stands
-    for the scale above. bands: of more than one channel those to display, see `Picture.display`:
-    one, or three as red, green and blue, from 0.
+    window: (black, white) in the numbers of an array, a NIfTI file or a grey picture of 16 bits, which are
+    cut there; it stands for the scale above. Without it, 16-bit numbers that end below 8192 are nearly
+    black, which is warned of: 12 bits of a camera or a scanner, most often.
+    bands: of more than one channel those to display, see `Picture.display`: one, or three as red, green
+    and blue, from 0.
 
     Raises ImageError for what cannot be read whole, holds no pixels, NaN, or values whose scale is
     unknown; MissingExtraError for a NIfTI file without nibabel.
@@ -90,30 +94,33 @@ def read_image(
     name = name_of(source)
     affine, georeference = None, ""
 
-    def from_array(array: NDArray[np.generic], axes: Axes | None, tensor: bool = False) -> NDArray[np.float32]:
-        array = channels_first(array, name, axes or axes_of(array.shape, dims, channels, tensor))
-        return scaled(array, name) if window is None else windowed(array, name, window, notes)
+    def from_array(array: NDArray[np.generic], axes: Axes | None, tensor: bool = False) -> NDArray[np.generic]:
+        return channels_first(array, name, axes or axes_of(array.shape, dims, channels, tensor))
 
     stack: Axes | None = "DHW" if axes is None and dims == 3 else axes
+    of_pillow = False
     if isinstance(source, Image.Image):
         # A PIL image may be an opened file that is damaged further on.
         with broken_becomes_error(name, notes):
-            pixels = _from_pil(source, name, stack, notes)
+            stored, of_pillow = _from_pil(source, name, stack, notes), True
     elif isinstance(source, str | os.PathLike):
         path = existing_file(source)
         if is_nifti(path):
             array, affine = read_nifti(path)
-            pixels = from_array(array, axes or ("DHWC" if array.ndim == 4 else "DHW"))
+            stored = from_array(array, axes or ("DHWC" if array.ndim == 4 else "DHW"))
         elif path.suffix.lower() in ARRAY_SUFFIXES:
-            pixels = from_array(load_array(path), axes)
+            stored = from_array(load_array(path), axes)
         elif stack is None and is_raster(path, channels):
             array, georeference = read_raster(path, channels, notes)
-            pixels = from_array(array, "CHW")
+            stored = from_array(array, "CHW")
         else:
             with open_image(path, notes) as image:
-                pixels = _from_pil(image, name, stack, notes)
+                stored, of_pillow = _from_pil(image, name, stack, notes), True
     else:
-        pixels = from_array(_plain_array(source), axes, isinstance(source, Tensor))
+        stored = from_array(_plain_array(source), axes, isinstance(source, Tensor))
+    # White of 8 bits in a picture is known.
+    known = of_pillow and stored.dtype != np.uint16
+    pixels = _toned(stored, name, None if known else window, notes)
     if pixels.size == 0:
         raise ImageError(f"{name} holds no pixels: its size is {_times(pixels.shape[1:])}.")
     values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
@@ -271,12 +278,29 @@ def to_integers(image: Image.Image) -> NDArray[np.generic]:
     return array.astype(np.uint16) if image.mode.startswith("I;16") else array
 
 
-def _from_pil(image: Image.Image, name: str, axes: Axes | None, notes: list[str]) -> NDArray[np.float32]:
+def _toned(
+    array: NDArray[np.generic], name: str, window: tuple[float, float] | None, notes: list[str]
+) -> NDArray[np.float32]:
+    """Stored numbers to 0..1. Warns of what is left of few bits in numbers of 16. Raises ImageError."""
+    if window is not None:
+        return windowed(array, name, window, notes)
+    if array.dtype == np.uint16 and array.size and 0 < (most := int(array.max())) < _DARK:
+        text = (
+            f"the 16-bit numbers of {name} end at {most}, and 65535 is white, so it is nearly black to the network.\n"
+            f"  If white is less, say so: window=(0, {2 ** most.bit_length() - 1}), or window under [input] in the "
+            "network's description."
+        )
+        warnings.warn(GuessWarning(text), stacklevel=3)
+    return scaled(array, name)
+
+
+def _from_pil(image: Image.Image, name: str, axes: Axes | None, notes: list[str]) -> NDArray[np.generic]:
+    """The stored numbers [C *space] of an image, or of its frames as a volume."""
     frames: int = getattr(image, "n_frames", 1)
     if axes == "DHW":
         pages = [_frame(page, name, notes) for page in ImageSequence.Iterator(image)]
-        if len({p.shape for p in pages}) != 1 or pages[0].shape[0] != 1:
-            shapes = sorted({_times(p.shape[1:]) + f" with {p.shape[0]} channel(s)" for p in pages})
+        if len({(p.shape, p.dtype) for p in pages}) != 1 or pages[0].shape[0] != 1:
+            shapes = sorted({_times(p.shape[1:]) + f" with {p.shape[0]} channel(s), {p.dtype}" for p in pages})
             raise ImageError(
                 f"the {len(pages)} frames of {name} are no volume: {'; '.join(shapes)}.\n"
                 "  A volume's frames are grey and of one size."
@@ -292,8 +316,8 @@ def _from_pil(image: Image.Image, name: str, axes: Axes | None, notes: list[str]
     return _frame(image, name, notes)
 
 
-def _frame(image: Image.Image, name: str, notes: list[str]) -> NDArray[np.float32]:
-    """One frame as float32 [C H W] in 0..1."""
+def _frame(image: Image.Image, name: str, notes: list[str]) -> NDArray[np.generic]:
+    """The stored numbers of one frame [C H W]."""
     if 0 in image.size:
         raise ImageError(f"{name} holds no pixels: its size is {image.height} × {image.width}.")
     tiles: list[tuple[object, ...]] = getattr(image, "tile", [])
@@ -315,7 +339,7 @@ def _frame(image: Image.Image, name: str, notes: list[str]) -> NDArray[np.float3
     array = to_integers(image)
     if image.mode == "I":
         array = _narrowed(array, name, notes)
-    return scaled(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), name)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def _without_alpha(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -50,7 +50,8 @@ def card(trained: Trained, built: Built, recipe: Recipe, facts: Facts, counts: t
         "",
         "## How",
         f"- {recipe.architecture}{_model(recipe)}; {_loss(recipe)}.",
-        f"- {_optimiser(recipe)}, batches of {recipe.batch}, {trained.steps:,} steps in {trained.epochs} epochs"
+        f"- {_optimiser(recipe)}, batches of {recipe.batch}, {trained.steps:,} step{'s' * (trained.steps != 1)} in "
+        f"{trained.epochs} epoch{'s' * (trained.epochs != 1)}"
         + (", stopped early" if trained.early else "")
         + f"; seed {recipe.seed}, precision {recipe.precision}.",
         f"- The weights are those of step {trained.best_step:,}, which were the best on the validation pictures.",
