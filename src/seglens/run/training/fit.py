@@ -184,7 +184,8 @@ def _fitted(job: _Job, ledger: Ledger) -> "Trainer":
         gradient_clip_val=job.recipe.optimiser.clip or None,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
-        sync_batchnorm=job.where.nodes * job.where.devices > 1,
+        # torch has it on CUDA only; elsewhere each process normalises over its own share of a batch.
+        sync_batchnorm=job.where.nodes * job.where.devices > 1 and _on_cuda(job.where.device),
         inference_mode=False,
         default_root_dir=job.folder.path,
     )
@@ -230,6 +231,10 @@ def _trainer(where: Where, **settings: Any) -> "Trainer":
             f"no training on {where.devices} × {where.device} with strategy {where.strategy!r}: {refused}\n"
             "  --device cpu always can; --device auto takes what there is."
         ) from refused
+
+
+def _on_cuda(device: str) -> bool:
+    return device.startswith(("cuda", "gpu")) or (device == "auto" and torch.cuda.is_available())
 
 
 def _finished(job: _Job, trainer: "Trainer") -> Trained:
