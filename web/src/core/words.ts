@@ -38,3 +38,6 @@ export function duration(seconds: number): string {
 export function word(name: string): string {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : `'${name.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }
+
+/** 'a/b/street_01.png' -> 'street_01'. */
+export const stem = (name: string): string => (name.split("/").at(-1) ?? name).replace(/\.[^.]*$/, "");

@@ -32,6 +32,7 @@ def describe(work: Work, payload: Mapping[str, Any]) -> Outcome:
     if payload["save"]:
         spec = payload["network"]
         save_described(work.network(spec), spec["load"], found.meta["task"])
+        found.meta["description_path"] = _beside(spec)
     return found
 
 

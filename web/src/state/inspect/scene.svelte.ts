@@ -5,6 +5,7 @@ import { arrayOf, pictureAddress, truthOf } from "../../core/client";
 import { VALUES } from "../../core/float16";
 import { bordersOf, type Pieces, piecesOf } from "../../core/masks";
 import { toGrey } from "../../core/paint";
+import { percent } from "../../core/words";
 import type { Size } from "../../core/zoom";
 import { jobs } from "../jobs.svelte";
 
@@ -25,6 +26,8 @@ export class Scene {
   mistakes = $state.raw<Mistakes | null>(null);
   fault = $state("");
   #confidence: { bits: Uint16Array; scale: number; planes: number } | null = null;
+  /** Where each independent label was given, [K n]. */
+  #masks: Uint8Array | null = null;
   #pieces: Pieces | null = null;
   #borders: Float32Array | null = null;
   #truthAsked = false;
@@ -56,14 +59,27 @@ export class Scene {
     return this.network.classes.findIndex((c) => c.name === name);
   }
 
-  /** Probability of the predicted class in a pixel. */
-  confidenceAt(i: number): number | null {
+  /** What the network calls a pixel, and how sure it is: one class, or of independent labels all that it was given. */
+  saidAt(i: number): string {
+    if (!this.labels) return "";
+    const masks = this.#masks;
+    const given = masks ? this.network.classes.map((_, k) => k).filter((k) => masks[k * this.#pixels + i]) : [this.labels[i] as number];
+    return given
+      .map((label) => ({ name: this.nameOf(label), sure: this.#sureOf(label, i) }))
+      .sort((a, b) => (b.sure ?? 0) - (a.sure ?? 0))
+      .flatMap(({ name, sure }) => (name ? [`${name} ${sure === null ? "" : percent(sure)}`.trim()] : []))
+      .join(", ");
+  }
+
+  #sureOf(label: number, i: number): number | null {
     const kept = this.#confidence;
-    if (!kept || !this.labels) return null;
-    const plane = kept.planes > 1 ? (this.labels[i] as number) : 0;
-    if (plane >= kept.planes) return null;
-    const bits = kept.bits[plane * this.labels.length + i];
+    if (!kept) return null;
+    const bits = kept.bits[(kept.planes > 1 ? label * this.#pixels : 0) + i];
     return bits === undefined ? null : (VALUES[bits] as number) * kept.scale;
+  }
+
+  get #pixels(): number {
+    return this.size.width * this.size.height;
   }
 
   /** Connected segments of the prediction; null while there is none. */
@@ -121,10 +137,11 @@ export class Scene {
       labels ? arrayOf(found, labels) : masks ? arrayOf(found, masks) : null,
       confidence ? arrayOf(found, confidence) : null,
     ]);
-    const n = this.size.width * this.size.height;
+    const n = this.#pixels;
     if (sure && confidence) {
       this.#confidence = { bits: sure as Uint16Array, scale: confidence.scale, planes: Math.round(sure.length / n) };
     }
+    if (masks) this.#masks = said as Uint8Array | null;
     if (said) this.labels = labels ? (said as Labels) : strongest(said as Uint8Array, sure as Uint16Array | null, n);
     this.segmented = found;
   }

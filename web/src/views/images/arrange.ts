@@ -1,6 +1,7 @@
 /** Which images are shown, in which order, and where in the grid: apart from drawing them. */
 
 import type { ImageInfo } from "../../core/api";
+import { stem } from "../../core/words";
 
 export type Order = "name" | "error" | "accuracy" | "size";
 
@@ -87,9 +88,6 @@ export function step(key: string, at: number, n: number, columns: number, page: 
   if (to < 0 || to >= n) return key.startsWith("Page") || Math.abs(move) === 1 ? Math.min(n - 1, Math.max(0, to)) : at;
   return to;
 }
-
-/** 'a/b/street_01.png' -> 'street_01'. */
-export const stem = (name: string): string => (name.split("/").at(-1) ?? name).replace(/\.[^.]*$/, "");
 
 /** Files of truth and the images with their stems; files without one, or with several, are given back as lost. */
 export function paired<File extends { name: string }>(
