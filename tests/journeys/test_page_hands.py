@@ -176,18 +176,33 @@ def view(tab: Tab) -> tuple[float, float, float]:
     return tuple(map(float, found[1].replace("%2C", ",").split(","))) if found else (0.5, 0.5, 1.0)  # pyright: ignore
 
 
+class Fingers:
+    """Two fingers on the first panel. box: where it lies; x, y: its middle."""
+
+    def __init__(self, tab: Tab) -> None:
+        self._session = tab.page.context.new_cdp_session(tab.page)
+        self._session.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+        self.box = tab.page.locator('[data-panel="1"] canvas').bounding_box()
+        self.x = self.box["x"] + self.box["width"] / 2
+        self.y = self.box["y"] + self.box["height"] / 2
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        """Start, Move or End, with the places of all fingers that are down."""
+        fingers = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        self._session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": fingers})
+
+    def at(self, row: float, column: float) -> tuple[float, float]:
+        """Where a pixel of a street, 128 × 256, lies on the screen while all of it is seen."""
+        scale = min(self.box["height"] / 128, self.box["width"] / 256)
+        return self.x + (column + 0.5 - 128) * scale, self.y + (row + 0.5 - 64) * scale
+
+
 def test_fingers_pinch_and_move(browser: Any, address: str) -> None:
     with tabs(browser, address) as tab:
         tab.go()
         seen(tab)
-        hand = tab.page.context.new_cdp_session(tab.page)
-        hand.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-        box = tab.page.locator('[data-panel="1"] canvas').bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-        def touch(kind: str, *points: tuple[float, float]) -> None:
-            fingers = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
-            hand.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": fingers})
+        fingers = Fingers(tab)
+        touch, box, x, y = fingers.touch, fingers.box, fingers.x, fingers.y
 
         # Apart from 100 to 300 screen pixels, about the middle: three times as near, and nothing was asked.
         touch("Start", (x - 50, y))
@@ -207,6 +222,42 @@ def test_fingers_pinch_and_move(browser: Any, address: str) -> None:
         shown = min(box["width"], box["height"] * 2)
         assert view(tab) == pytest.approx((0.5 - 90 / (3 * shown), 0.5, 3.0), abs=0.005)
         assert "Click what you want explained." in said(tab)
+
+
+def test_a_finger_taps_and_paints_and_a_second_one_calls_it_off(browser: Any, address: str) -> None:
+    with tabs(browser, address) as tab:
+        tab.go("#/inspect?i=streets-3")
+        seen(tab)
+        fingers = Fingers(tab)
+        # The rider's body.
+        rider = fingers.at(60, 155)
+        fingers.touch("Start", rider)
+        fingers.touch("End")
+        tab.panel(2)
+        assert "Why does the network call this segment, 1,572 pixels" in said(tab)
+        assert "where features speak for rider" in said(tab)
+
+        # An address that holds nothing but a tool and a zoom is one too.
+        tab.go("#/inspect?i=streets-3&k=brush&v=0.4,0.5,2")
+        seen(tab)
+        assert view(tab) == (0.4, 0.5, 2.0)
+        tab.page.keyboard.press("0")
+        fingers = Fingers(tab)
+        x, y = fingers.at(40, 40)
+        fingers.touch("Start", (x, y))
+        fingers.touch("Move", (x + 30, y))
+        fingers.touch("Start", (x + 30, y), (x + 130, y))
+        fingers.touch("End")
+        tab.page.wait_for_timeout(500)
+        assert "Click what you want explained." in said(tab)
+        assert not tab.page.locator('[data-panel="2"]').count()
+
+        fingers.touch("Start", (x, y))
+        fingers.touch("Move", (x + 60, y))
+        fingers.touch("End")
+        tab.panel(2)
+        assert "what you drew" in said(tab), said(tab)
+        tab.keep("hands-5-painted")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="all of 127.0.0.0/8 is this machine on Linux alone")

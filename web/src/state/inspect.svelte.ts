@@ -101,7 +101,7 @@ class Inspect {
     this.drawn = scene.flat ? new Drawing(scene.size) : null;
     this.away = scene.flat ? new Drawing(scene.size) : null;
     this.method ||= this.quick()?.name ?? "";
-    const news = state(fields) !== this.#noted && Boolean(fields.t || fields.p || fields.d);
+    const news = this.#isNews(fields);
     this.panels = [];
     for (const kind of new Set(kinds)) if (image.truth || (kind !== "truth" && kind !== "error")) this.show(kind);
     if (!this.panels.length) this.show(network.task === "segment" ? "prediction" : "image");
@@ -112,7 +112,11 @@ class Inspect {
 
   /** Goes where a link leads within the image at hand; what this page noted itself is no news. */
   follow(fields: Record<string, string>): void {
-    if (this.scene && (fields.t || fields.p || fields.d) && state(fields) !== this.#noted) this.restore(fields);
+    if (this.scene && this.#isNews(fields)) this.restore(fields);
+  }
+
+  #isNews(fields: Record<string, string>): boolean {
+    return state(fields) !== this.#noted && state(fields) !== state({});
   }
 
   restore(fields: Record<string, string>): void {
@@ -131,6 +135,7 @@ class Inspect {
       this.panels = texts.slice(0, MOST_PANELS).map((text) => this.#restored(text, scene, asked));
       this.focus = this.panels.at(-1)?.id ?? 0;
     } else if (asked) void this.pose(asked);
+    else for (const panel of [...this.panels]) if (!(panel instanceof ScenePanel) && !panel.pinned) this.close(panel);
   }
 
   #restored(text: PanelText, scene: Scene, asked: Ask | null): Panel {
