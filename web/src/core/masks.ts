@@ -103,6 +103,16 @@ export function pixelsIn(mask: Uint8Array): number {
   return n;
 }
 
+/** Whether two masks are the same, byte by byte; four are looked at together where they lie so. */
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  const words = a.byteOffset % 4 || b.byteOffset % 4 ? 0 : a.length >> 2;
+  const [left, right] = [new Uint32Array(a.buffer, words ? a.byteOffset : 0, words), new Uint32Array(b.buffer, words ? b.byteOffset : 0, words)];
+  for (let i = 0; i < words; i++) if (left[i] !== right[i]) return false;
+  for (let i = words * 4; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** Lengths of runs of equal bytes, beginning with unset ones: what undo keeps. */
 export function toRuns(mask: Uint8Array): Uint32Array {
   const runs: number[] = [];

@@ -4,7 +4,7 @@ import type { ImageInfo, MethodCard, NetworkInfo } from "../core/api";
 import { keepMask } from "../core/client";
 import { type Look, USUAL } from "../core/colours";
 import { Latest } from "../core/latest";
-import { pixelsIn } from "../core/masks";
+import { equal, pixelsIn } from "../core/masks";
 import { FIT, type Point, readView, type View, writeView } from "../core/zoom";
 import { type PanelText, readAsk, readPanels, type Value, writeAsk, writePanels } from "../views/inspect/link";
 import type { Ask, Where } from "../views/inspect/question";
@@ -65,16 +65,24 @@ class Inspect {
     return this.maps.findLast((p) => p.slot === "long") ?? this.maps.at(-1) ?? null;
   });
 
-  /** One byte a pixel: the region that is asked about; null where there is none, or it is not known yet. */
-  region = $derived.by(() => {
+  /** The region that is asked about as it can be told from the labels here. */
+  #guess = $derived.by(() => {
     const { ask, scene } = this;
     if (!ask || !scene?.flat || scene.network.task !== "segment") return null;
     // The mask in hand changes in place.
     void this.drawn?.settled;
     const own = this.drawn && this.drawn.pixels > 0 && ask.where.kind === "mask" ? this.drawn.mask.slice() : null;
-    // What the server worked out on the network's own grid counts; until it has, what can be told from the labels here.
-    const told = this.maps.findLast((p) => p.ask === ask && p.plane?.region)?.plane?.region;
-    return told ?? regionMask(scene, ask.where, ask.channel, own);
+    return regionMask(scene, ask.where, ask.channel, own);
+  });
+  /** One byte a pixel: the region that is asked about; null where there is none, or it is not known yet. */
+  region = $derived.by(() => {
+    const { ask } = this;
+    const guess = this.#guess;
+    if (!ask || !this.scene?.flat || this.scene.network.task !== "segment") return null;
+    // What the server worked out on the network's own grid counts, once its map is seen. Where it is the same, so is its
+    // outline, which is long work.
+    const told = this.maps.findLast((p) => p.ask === ask && p.plane?.region && (p.stage === "done" || !guess))?.plane?.region;
+    return told && !(guess && equal(told, guess)) ? told : guess;
   });
   regionPixels = $derived(this.region ? pixelsIn(this.region) : null);
 

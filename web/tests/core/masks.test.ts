@@ -4,6 +4,7 @@ import {
   boxBetween,
   commonest,
   edgesOf,
+  equal,
   fillBox,
   fillPolygon,
   fromRuns,
@@ -80,6 +81,28 @@ describe("drawing", () => {
     fillBox(mask, size, box, 1);
     expect(pixelsIn(mask)).toBe(4 * 6);
     expect(boxBetween({ x: -5, y: -5 }, { x: 99, y: 99 }, size)).toEqual([0, 0, 9, 12]);
+  });
+});
+
+describe("equality", () => {
+  it("finds the one byte that differs, wherever it lies", () => {
+    for (const n of [0, 1, 4, 7, 64]) {
+      const mask = Uint8Array.from({ length: n }, (_, i) => i % 3);
+      expect(equal(mask, mask.slice())).toBe(true);
+      for (let i = 0; i < n; i++) {
+        const other = mask.slice();
+        other[i]! ^= 1;
+        expect(equal(mask, other)).toBe(false);
+      }
+    }
+  });
+
+  it("reads masks that begin amid a buffer, and tells lengths apart", () => {
+    const buffer = Uint8Array.from([9, 1, 0, 1, 1, 0, 1, 1, 1, 1]);
+    const amid = buffer.subarray(1, 10);
+    expect(equal(amid, Uint8Array.from([1, 0, 1, 1, 0, 1, 1, 1, 1]))).toBe(true);
+    expect(equal(amid, Uint8Array.from([1, 0, 1, 1, 0, 1, 1, 1, 0]))).toBe(false);
+    expect(equal(amid, amid.subarray(0, 8))).toBe(false);
   });
 });
 
