@@ -235,7 +235,7 @@ def test_a_finger_taps_and_paints_and_a_second_one_calls_it_off(browser: Any, ad
         fingers.touch("End")
         tab.panel(2)
         assert "Why does the network call this segment, 1,572 pixels" in said(tab)
-        assert "where features speak for rider" in said(tab)
+        assert "A first look, from a pass or two, at what speaks for rider." in said(tab)
 
         # An address that holds nothing but a tool and a zoom is one too.
         tab.go("#/inspect?i=streets-3&k=brush&v=0.4,0.5,2")

@@ -168,6 +168,7 @@ def _tell(made: Comparison, network: Network) -> None:
     show.say()
     if made.dependences:
         show.out().print(_test(made))
+        show.say("depends: the map changes with what the network learned; weak: hardly.")
         if made.unmoved:
             show.say(f"{len(made.unmoved)} tensors have nothing to shuffle; --json names them.")
         show.say()
@@ -197,9 +198,9 @@ def _test(made: Comparison) -> Table:
         ("correlation", show.RIGHT),
         ("beyond decay", show.RIGHT),
         ("chance", show.RIGHT),
-        ("", {}),
+        ("on weights", {}),
     )
     for d in made.dependences:
-        verdict = "too few maps" if d.weak is None else "weak" if d.weak else "moves"
+        verdict = "too few maps" if d.weak is None else "weak" if d.weak else "depends"
         drawn.add_row(d.label, str(d.trained), str(d.beyond), two_digits(d.chance_beyond), verdict)
     return drawn

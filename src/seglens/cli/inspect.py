@@ -26,7 +26,7 @@ from seglens.cli.files import check_files
 from seglens.cli.options import shown
 from seglens.run.describe import as_toml, colours_of, default_of, described, write_beside
 from seglens.run.found import find_classes
-from seglens.run.layers import Layer, layer_tree
+from seglens.run.layers import Layer, grey, layer_tree
 from seglens.run.methods import MethodCard, method_card, method_cards
 from seglens.run.segment import FORMATS, segment
 
@@ -164,7 +164,10 @@ def layers(
         show.out().print(drawn)
         show.say()
         show.say("A layer's full name joins the names above it with dots, without the network's.", "dim")
-        show.say("output: channels × height × width. sees: receptive field in pixels.", "dim")
+        shape = "×".join(map(str, grey(net, size).shape[2:]))
+        of = show.place(image) if image else f"a grey picture of {shape}"
+        show.say(f"output: channels × height × width, for {of}.", "dim")
+        show.say("sees: receptive field in pixels.", "dim")
         held = {_held(a) for a in found if a.layout}
         if "tokens" in held:
             show.say("tokens: read as a map; +N: N of them are no place (class tokens).", "dim")

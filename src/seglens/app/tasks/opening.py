@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def describe(work: Work, payload: Mapping[str, Any]) -> Outcome:
     if payload["save"]:
         spec = payload["network"]
         save_described(work.network(spec), spec["load"], found.meta["task"])
-        found.meta["description_path"] = _beside(spec)
+        found = replace(found, meta={**found.meta, "description_path": _beside(spec)})
     return found
 
 
