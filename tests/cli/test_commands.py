@@ -327,6 +327,33 @@ def test_a_warning_is_one_line_and_said_once(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err.splitlines() == ["Warning: guessed: this"]
 
 
+@pytest.mark.parametrize(
+    ("argument", "option"),
+    [
+        ("load it with trust=True.", "load it with --trust."),
+        ("load('W.pth', constructor='smp:Unet').", "W.pth --constructor smp:Unet."),
+        ("say so with constructor='package.module:Class'", "say so with --constructor package.module:Class"),
+        ("give constructor=…, which builds it", "give --constructor …, which builds it"),
+        ("Grad-CAM with relu=False shows", "Grad-CAM with --no-relu shows"),
+        ("distrust=True is no argument of ours", "distrust=True is no argument of ours"),
+    ],
+)
+def test_arguments_are_named_as_they_are_typed(argument, option, capsys):
+    show.error(f"it failed.\n  {argument}")
+    show.warning(argument)
+    assert capsys.readouterr().err.splitlines() == ["Error: it failed.", f"  {option}", f"Warning: {option}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "more"),
+    [("explain", ()), ("evaluate", ("--truth", "faces")), ("sensitivity", ("--vary", "samples=2,4"))],
+)
+def test_a_data_set_is_no_image(command, more):
+    text = flat(run(command, NETWORK, "faces", *more, code=2))
+    assert "'faces' is a data set, and this command takes image files." in text
+    assert "open_dataset('faces')[0].image" in text
+
+
 def test_without_typer_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import seglens.cli as cli
 

@@ -39,6 +39,16 @@ def test_what_is_printed_fits_eighty_columns_and_names_what_was_made(trained: Pa
     assert sl.load(trained / "segmenter-streets" / "network.safetensors").classes.names[0] == "road"
 
 
+def test_a_data_set_that_is_none_is_refused_before_anything_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = run("train", "vae", "facs", code=1)
+    assert "Training" not in text
+    assert "no data set 'facs'. Nearest: 'faces'." in flat(text)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_command_again_says_that_it_is_finished(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
     text = run(*SEGMENTER)
