@@ -74,6 +74,21 @@ def latent(tab: Tab) -> None:
     tab.page.wait_for_timeout(12_000)
 
 
+def report(tab: Tab) -> None:
+    """The maps of the rider and what came of taking its context away, gathered."""
+    inspect(tab)
+    for n in (2, 3, 4):
+        panel = tab.panel(n)
+        panel.get_by_role("button", name=f"Save and more of panel {n}").click()
+        panel.get_by_role("button", name="Add to report").click()
+        tab.page.keyboard.press("Escape")
+    tab.turn("Report")
+    tab.page.locator("main textarea").first.fill(
+        "One pass says where its features are: at its legs, and at the motorcycle."
+    )
+    tab.page.wait_for_function("() => [...document.querySelectorAll('main li img')].every((one) => one.naturalWidth)")
+
+
 if __name__ == "__main__":
     steps = {
         "inspect": (inspect, "dark"),
@@ -82,6 +97,7 @@ if __name__ == "__main__":
         "images": (simple("Images"), "dark"),
         "dataset": (dataset, "light"),
         "latent": (latent, "dark"),
+        "report": (report, "light"),
     }
     with (
         tempfile.TemporaryDirectory() as store,
