@@ -9,8 +9,8 @@ import typer
 from seglens.core.errors import NameNotFoundError
 from seglens.core.images import expand_paths
 from seglens.core.saving import form_of
-from seglens.datasets.samples import DATASETS
 from seglens.run.results import check_format, formats
+from seglens.run.sets import names_set
 
 FOLDER = Path("explanations")
 """Where explanations go by default."""
@@ -19,7 +19,7 @@ FOLDER = Path("explanations")
 def image_files(patterns: Sequence[str]) -> list[Path]:
     """Image files that files, folders and globs name. Raises typer.BadParameter for a data set's name; ImageError."""
     for text in patterns:
-        if text.partition(":")[0] in DATASETS and not Path(text).exists():
+        if names_set(text) and not Path(text).exists():
             raise typer.BadParameter(
                 f"{text!r} is a data set, and this command takes image files.\n"
                 f"  Its pictures are had in Python: seglens.open_dataset({text!r})[0].image.",

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from seglens.cli import show
 from seglens.cli.arguments import Json, Quiet
 from seglens.core.progress import Listener, watching
-from seglens.datasets.samples import name_in
+from seglens.run.sets import set_name
 
 if TYPE_CHECKING:
     from seglens.run.training.recipe import Recipe
@@ -126,7 +126,7 @@ def train(
         }
         changes = {k: v for k, v in changes.items() if v is not None} | dict(map(_setting, set_ or ()))
         given = None if recipe is None else read_recipe(recipe)
-        folder = out or Path(f"{kind}-{name_in(data)}")
+        folder = out or Path(f"{kind}-{set_name(data)}")
         settled_recipe = settled(chosen, data, given, changes)
         # Of several processes, the first speaks.
         silent = quiet or not is_first()

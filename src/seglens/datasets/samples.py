@@ -92,11 +92,5 @@ def open_dataset(
     """
     if split not in SPLITS:
         raise ParameterError(f"split = {split!r}: one of {', '.join(SPLITS)}.")
-    return DATASETS[name_in(text)](text.partition(":")[2] or None, split, size, length, seed)
-
-
-def name_in(text: str) -> str:
-    """NAME of 'NAME' or 'NAME:PATH'. Raises NameNotFoundError where no data set has that name."""
-    name = text.partition(":")[0]
-    DATASETS[name]
-    return name
+    name, _, path = text.partition(":")
+    return DATASETS[name](path or None, split, size, length, seed)
