@@ -54,6 +54,13 @@ class TestFiles:
             torch.testing.assert_close(picture.pixels[0], torch.tensor(values.astype(np.float32)) / 4095)
             assert picture.notes == ()
 
+    def test_a_window_says_what_is_white_of_a_picture_of_floats(self, tmp_path: Path):
+        values = np.array([[0, 50], [150, 200]], dtype=np.float32)
+        path = saved(tmp_path, Image.fromarray(values), "heights.tif")
+        with pytest.raises(ImageError, match=r"window=\(black, white\)"):
+            read_image(path)
+        torch.testing.assert_close(read_image(path, window=(0, 200)).pixels[0], torch.tensor(values) / 200)
+
     def test_a_window_leaves_pictures_of_eight_bits_alone(self, tmp_path: Path):
         picture = read_image(saved(tmp_path, Image.fromarray(RAMP), "a.png"), window=(0, 4095))
         torch.testing.assert_close(picture.pixels, torch.tensor(RAMP).permute(2, 0, 1) / 255)

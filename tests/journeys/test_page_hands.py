@@ -15,9 +15,9 @@ from PIL import Image
 from seglens.datasets import Streets
 
 pytest.importorskip("fastapi")
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
-from browser import CHROMIUM, SLOW, Tab, served, tabs  # noqa: E402
+from browser import CHROMIUM, SLOW, Tab, served, tabs
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
@@ -28,14 +28,6 @@ pytestmark = [
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with served(tmp_path_factory.mktemp("store"), network="streets-unet") as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def seen(tab: Tab, name: str = "rider") -> None:

@@ -13,9 +13,9 @@ from scipy.ndimage import distance_transform_edt
 import seglens as sl
 
 pytest.importorskip("fastapi")
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
-from browser import CHROMIUM, Tab, served, tabs  # noqa: E402
+from browser import CHROMIUM, Tab, served, tabs
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
@@ -28,14 +28,6 @@ AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min
 def address(tmp_path_factory: pytest.TempPathFactory):
     with served(tmp_path_factory.mktemp("store"), network="streets-unet-biased") as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def picture(tab: Tab, name: str = "streets-3") -> np.ndarray:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from torch import nn
 import seglens as sl
 
 pytest.importorskip("fastapi")
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
-from browser import CHROMIUM, served, tabs  # noqa: E402
+from browser import CHROMIUM, served, tabs
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
@@ -59,14 +58,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (found / "pictures").mkdir()
     Image.fromarray(quarters).save(found / "pictures" / "quarters.png")
     return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def test_it_is_described_saved_asked_and_taken_away(browser: Any, folder: Path, tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def read_image(
     W]. Channels of arrays are kept as they are: four are four channels, not colour and alpha.
     dims, channels: dimensions of space (3 for volumes), and how many channels are expected; they tell
     an array's dimensions too. A NIfTI file is [D H W] or [D H W C] in its own order of axes.
-    window: (black, white) in the numbers of an array, a NIfTI file or a grey picture of 16 bits, which are
-    cut there; it stands for the scale above. Without it, 16-bit numbers that end below 8192 are nearly
+    window: (black, white) in the numbers of an array, a NIfTI file or a picture of more than 8 bits, which
+    are cut there; it stands for the scale above. Without it, 16-bit numbers that end below 8192 are nearly
     black, which is warned of: 12 bits of a camera or a scanner, most often.
     bands: of more than one channel those to display, see `Picture.display`: one, or three as red, green
     and blue, from 0.
@@ -119,7 +119,7 @@ def read_image(
     else:
         stored = from_array(_plain_array(source), axes, isinstance(source, Tensor))
     # White of 8 bits in a picture is known.
-    known = of_pillow and stored.dtype != np.uint16
+    known = of_pillow and stored.dtype.itemsize == 1
     pixels = _toned(stored, name, None if known else window, notes)
     if pixels.size == 0:
         raise ImageError(f"{name} holds no pixels: its size is {_times(pixels.shape[1:])}.")

@@ -18,7 +18,8 @@ from seglens.core.images import Source
 from seglens.core.network import Network
 from seglens.run.latent.attention import units_of
 from seglens.run.latent.coding import Coding
-from seglens.run.latent.seen import Seen
+from seglens.run.latent.fitting import own_condition
+from seglens.run.questions import make_case
 from seglens.run.redescribe import open_described
 from seglens.run.shipped import shipped_picture
 
@@ -116,7 +117,7 @@ def condition_for(
     attributes = {} if given is None else given.attributes
     known = {n: v for n, v in {**attributes, **(asked or {})}.items() if n in names}
     if len(known) < len(names) and given is not None and coding.is_image:
-        found = Seen.of(coding.network, given.image, known, None).condition
+        found, _ = own_condition(coding, make_case(coding.network, given.image).x, known)
         if found is not None:
             return dict(zip(names, found[0].tolist(), strict=True))
     return {name: float(known.get(name, 0.0)) for name in names}

@@ -17,6 +17,7 @@ from seglens.datasets.samples import DATASETS, Sample, SampleSet, Split, open_da
 from seglens.metrics.factors import SYMMETRY
 from seglens.run.latent.coding import Coding
 from seglens.run.questions import make_case, read_many
+from seglens.run.sets import names_set
 
 DataSource = str | Path | SampleSet | Sequence[Source]
 """A data set by name ('sprites', 'faces', NAME:PATH), one that is open, a folder or a glob of pictures, or a list."""
@@ -69,9 +70,9 @@ def gather(
 
 
 def _names_set(text: str) -> bool:
-    name = text.partition(":")[0]
-    if name in DATASETS:
+    if names_set(text):
         return True
+    name = text.partition(":")[0]
     if not Path(text).exists() and not any(c in text for c in "*?["):
         raise ParameterError(
             f"no data set, folder or picture {text!r}.{suggest(name, DATASETS)}\n"
