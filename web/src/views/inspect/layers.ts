@@ -1,4 +1,4 @@
-/** Planes as canvases in image pixels, painted only when what they show changes, and shared by the panels. */
+/** Planes as canvases in image pixels, painted only when what they show changes; but for maps shared by the panels. */
 
 import { all, type Rect } from "../../core/masks";
 import { clearOutside, hatchUndefined, paintLabels, paintMap, paintMask, paintPicture } from "../../core/paint";
@@ -29,26 +29,49 @@ class Layer {
   }
 }
 
-const maps = new WeakMap<Plane, { layer: Layer; table: Uint32Array | null }>();
 const labelled = new WeakMap<Labels, { layer: Layer; table: Uint32Array | null }>();
 const pictures = new WeakMap<Uint8Array, Layer>();
 const drawings = new WeakMap<Drawing, { layer: Layer; version: number }>();
 
-/** A map in the colours of a table (see `lookUp`). */
-export function mapLayer(plane: Plane, table: Uint32Array): OffscreenCanvas {
-  let kept = maps.get(plane);
-  if (!kept) {
-    kept = { layer: new Layer(plane), table: null };
-    maps.set(plane, kept);
+/**
+ * Where a panel's maps are painted, one over the other: to write to memory for the first time takes ten times as long
+ * as the painting.
+ */
+export class MapLayer {
+  #layer: Layer | null = null;
+  #plane: Plane | null = null;
+  #table: Uint32Array | null = null;
+
+  /** Takes the memory of the maps to come. */
+  prepare(size: Size): void {
+    const layer = this.#sized(size);
+    if (this.#plane) return;
+    layer.pixels.fill(0);
+    layer.put();
   }
-  if (kept.table !== table) {
-    kept.table = table;
-    paintMap(plane.bits, table, kept.layer.pixels);
-    if (plane.found.undefined) hatchUndefined(plane.bits, plane.width, plane.height, kept.layer.pixels);
-    if (plane.cover) clearOutside(plane.cover, kept.layer.pixels);
-    kept.layer.put();
+
+  /** A map in the colours of a table (see `lookUp`). */
+  painted(plane: Plane, table: Uint32Array): OffscreenCanvas {
+    const layer = this.#sized(plane);
+    if (this.#plane !== plane || this.#table !== table) {
+      this.#plane = plane;
+      this.#table = table;
+      paintMap(plane.bits, table, layer.pixels);
+      if (plane.found.undefined) hatchUndefined(plane.bits, plane.width, plane.height, layer.pixels);
+      if (plane.cover) clearOutside(plane.cover, layer.pixels);
+      layer.put();
+    }
+    return layer.canvas;
   }
-  return kept.layer.canvas;
+
+  #sized(size: Size): Layer {
+    const { width, height } = this.#layer?.size ?? {};
+    if (!this.#layer || width !== size.width || height !== size.height) {
+      this.#layer = new Layer(size);
+      this.#plane = null;
+    }
+    return this.#layer;
+  }
 }
 
 /** Labels in the colours of a table (see `palette`). */

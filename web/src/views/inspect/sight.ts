@@ -9,7 +9,7 @@ import type { Scene } from "../../state/inspect/scene.svelte";
 import { session } from "../../state/session.svelte";
 import { maskPath, type Overlay, piecePath, type Sight } from "./draw";
 import { gestures } from "./gestures.svelte";
-import { labelLayer, mapLayer, pathOf, pictureLayer } from "./layers";
+import { labelLayer, type MapLayer, pathOf, pictureLayer } from "./layers";
 import { shownPlane } from "./within";
 
 /** Until the server has told its colours. */
@@ -60,12 +60,12 @@ function classTable(scene: Scene): Uint32Array {
   return table;
 }
 
-/** `inside`: whether the pointer is over this panel, where it stands for the cross-hair. */
-export function sightOf(panel: Panel, scene: Scene, inside: boolean): Sight {
+/** `paper`: where the panel's maps are painted. `inside`: whether the pointer is here, and stands for the cross-hair. */
+export function sightOf(panel: Panel, scene: Scene, paper: MapLayer, inside: boolean): Sight {
   const { size } = scene;
   const layers: Overlay[] = [];
   const outlines: Sight["outlines"] = [];
-  if (panel instanceof MapPanel) map(panel, scene, layers);
+  if (panel instanceof MapPanel) map(panel, scene, paper, layers);
   else if (panel instanceof VerifyPanel) verified(panel, scene, layers, outlines);
   else plain(panel.kind, scene, layers, outlines);
 
@@ -91,12 +91,12 @@ function put(layers: Overlay[], canvas: CanvasImageSource | null, opacity = 1): 
   if (canvas) layers.push({ canvas, opacity });
 }
 
-function map(panel: MapPanel, scene: Scene, layers: Overlay[]): void {
+function map(panel: MapPanel, scene: Scene, paper: MapLayer, layers: Overlay[]): void {
   const { size, grey, picture } = scene;
   const plane = shownPlane(panel, scene);
   if (inspect.under !== "none") put(layers, inspect.under === "grey" ? grey : picture);
   if (plane && plane.width === size.width && plane.height === size.height) {
-    put(layers, mapLayer(plane, tableOf(plane)), inspect.look.opacity);
+    put(layers, paper.painted(plane, tableOf(plane)), inspect.look.opacity);
   }
 }
 
