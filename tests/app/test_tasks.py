@@ -31,6 +31,7 @@ def test_the_session_says_what_there_is(page: Page, net: str) -> None:
     assert methods["saliency"]["fast"]
     assert not methods["rise"]["fast"]
     assert [m for m, card in methods.items() if not card["takes_target"]] == ["fusion-map"]
+    assert [m for m, card in methods.items() if card["needs_context"]] == ["context-saliency"]
     assert {k: len(v) for k, v in session["colours"].items()} == {"sequential": 256, "diverging": 256}
     (known,) = (n for n in session["networks"] if n["id"] == net)
     assert (known["task"], known["exclusive"], known["default_layer"]) == ("segment", True, "bottleneck")

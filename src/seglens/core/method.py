@@ -15,7 +15,8 @@ class Method(Protocol):
 
     Registered under its paper's name. Dataclass fields are its parameters (`core.parameters` describes them); a field
     `layer` means that it reads a layer. It keeps no state, and leaves network, input and random state as they were.
-    One whose map does not hang on a target has a class attribute or property `takes_target` that is False.
+    One whose map does not hang on a target has a class attribute or property `takes_target` that is False, one that
+    explains a region by what lies outside it a class attribute `needs_context` that is True.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -33,6 +34,11 @@ def in_full(method: Any) -> Any:
 def takes_target(method: object) -> bool:
     """Whether a method explains a score. One that shows the network as it is says so by `takes_target = False`."""
     return bool(getattr(method, "takes_target", True))
+
+
+def needs_context(method: object) -> bool:
+    """Whether it explains a region by what lies outside it, so that it wants a network that scores places."""
+    return bool(getattr(method, "needs_context", False))
 
 
 METHODS: Registry[type[Method]] = Registry("method", "seglens.methods")

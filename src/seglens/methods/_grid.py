@@ -80,7 +80,7 @@ def context_of(scores: Scores, frames: Sequence[Frame]) -> Tensor:
     if scores.masks is None:
         raise RegionError(
             f"{scores.network.name} gives one score for the whole image, so nothing lies outside a region.\n"
-            "  Ask without context."
+            "  Ask without context, as grid-saliency does."
         )
     shown = torch.stack([frame.valid(scores.masks.device) for frame in frames])[:, None]
     outside = shown & ~scores.masks

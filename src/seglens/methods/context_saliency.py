@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,6 +38,8 @@ class ContextSaliency:
     surrounds it is removed. An empty mask says that no context is needed. Source: Hoyer et al. 2019, eq. 3.
     All else, fields, extras and cost too, as `GridSaliency`; there 'bare-confidence' is that of the region alone.
     """
+
+    needs_context: ClassVar[bool] = True
 
     mode: ModeField = "robust"
     preset: PresetField = None

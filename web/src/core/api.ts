@@ -24,6 +24,8 @@ export interface MethodCard {
   doc: string;
   reads_layer: boolean;
   takes_target: boolean;
+  /** Whether it explains a region by what lies outside it. */
+  needs_context: boolean;
   iterative: boolean;
   fast: boolean;
   parameters: Parameter[];

@@ -23,7 +23,9 @@ export const MOST_PANELS = 9;
 
 /** What is tried first where a place was pointed at, in this order. */
 const QUICK = ["hires-cam", "grad-cam", "saliency"];
+/** The searches for the least of a picture with which the answer stays: around a region, and in all of it. */
 export const CONTEXT = "context-saliency";
+export const WHOLE = "grid-saliency";
 
 class Inspect {
   scene = $state.raw<Scene | null>(null);

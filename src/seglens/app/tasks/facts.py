@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from seglens.app.tasks import FAST
-from seglens.core.method import METHODS, takes_target
+from seglens.core.method import METHODS, needs_context, takes_target
 from seglens.run.methods import method_cards
 from seglens.run.shipped import colour_tables, shipped_networks
 from seglens.run.stepwise import is_iterative
@@ -19,7 +19,12 @@ def facts() -> dict[str, Any]:
         kind = None if card.problem else METHODS[card.name]
         # Of a class this may be a property, which hangs on its fields.
         asked = True if kind is None else takes_target(kind() if _has_defaults(card) else kind)
-        more = {"takes_target": asked, "iterative": is_iterative(kind), "fast": card.name in FAST}
+        more = {
+            "takes_target": asked,
+            "needs_context": needs_context(kind),
+            "iterative": is_iterative(kind),
+            "fast": card.name in FAST,
+        }
         methods.append({**card.to_dict(), **more})
     return {
         "methods": methods,

@@ -17,10 +17,11 @@ export const WORDS: Record<Within, { name: string; nowhere: string }> = {
   either: { name: "either", nowhere: "{} is neither predicted nor true anywhere." },
 };
 
-/** The places that there are for an image. Labels that overlap lie on no plane of labels. */
+/** The places that there are for an image. Labels that overlap lie on no plane of labels; without labels there are none. */
 export function placesOf(scene: Scene): Within[] {
   const { task, exclusive } = scene.network;
-  if (task !== "segment" || !exclusive) return ["all", "region"];
+  if (task !== "segment") return ["all"];
+  if (!exclusive) return ["all", "region"];
   return PLACES.filter((place) => scene.image.truth || !needsTruth(place));
 }
 
