@@ -5,7 +5,7 @@ import pytest
 
 import seglens as sl
 from seglens.datasets.streets import Streets
-from seglens.run.mask_removal import changes, remove_mask
+from seglens.run.mask_removal import MaskRemoval, changes, remove_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore::seglens.core.errors.SeglensWarning")
 
@@ -58,12 +58,55 @@ def test_pixels_outside_the_mask_stay(network: sl.Network, street: np.ndarray) -
     assert not seen[mask].any()
 
 
+def test_a_classifier_answers_for_the_picture(street: np.ndarray) -> None:
+    network = sl.load("streets-classifier")
+    mask = np.zeros(street.shape[:2], bool)
+    mask[60:150, 90:260] = True
+    found = remove_mask(network, street, mask, "car", fill="black")
+    told = {way: sl.find_classes(network, picture) for way, picture in (("before", street), ("after", seen(found)))}
+    for way, answer in (("before", found.before), ("after", found.after)):
+        by_name = {f.name: f.confidence for f in told[way]}
+        assert answer.probability == pytest.approx(by_name["car"], abs=1e-5)
+        names = answer.segmentation.classes.names
+        assert dict(zip(names, answer.probabilities, strict=True)) == pytest.approx(by_name, abs=1e-5)
+        assert answer.labelled() == [(told[way][0].name, 1.0)]
+    assert found.region.all()
+    listed = {c["name"]: c for c in changes(found.before, found.after, found.region)}
+    assert listed["car"]["likely_before"] == pytest.approx(found.before.probability)
+    assert listed["car"]["likely_after"] == pytest.approx(found.after.probability)
+    assert {f.name for f in told["before"] if f.confidence >= 0.011} <= set(listed)
+    assert abs(found.after.probability - found.before.probability) > 0.05
+
+
+def seen(found: MaskRemoval) -> np.ndarray:
+    return found.after.segmentation.image
+
+
+def test_without_a_target_a_classifier_is_asked_about_its_first(street: np.ndarray) -> None:
+    mask = np.zeros(street.shape[:2], bool)
+    mask[:20] = True
+    found = remove_mask("streets-classifier", street, mask)
+    assert found.target == sl.find_classes("streets-classifier", street)[0].name
+    with pytest.raises(sl.errors.RegionError, match="one score for the whole image"):
+        remove_mask("streets-classifier", street, mask, sl.Target("car", sl.box(0, 0, 20, 20)))
+
+
+def test_probabilities_are_means_over_the_region(network: sl.Network, street: np.ndarray) -> None:
+    mask = np.zeros(street.shape[:2], bool)
+    mask[:40] = True
+    found = remove_mask(network, street, mask, "rider")
+    for answer in (found.before, found.after):
+        names = answer.segmentation.classes.names
+        assert answer.probabilities[names.index("rider")] == pytest.approx(answer.probability, abs=1e-6)
+        assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("mask", "network_name", "error", "words"),
     [
         (np.ones((5, 5), bool), "streets-unet", sl.errors.ShapeError, "5 × 5"),
         (np.zeros((192, 384), bool), "streets-unet", sl.errors.ParameterError, "empty"),
-        (np.ones((192, 384), bool), "streets-classifier", sl.errors.ParameterError, "classifier"),
+        (np.ones((192, 384), bool), "faces-vae", sl.errors.ParameterError, "no classes"),
     ],
 )
 def test_what_cannot_be_removed_is_refused_in_words(

@@ -1,4 +1,4 @@
-"""remove_mask(): take the pixels of a mask away, segment again, and say what became of a region and of all classes."""
+"""remove_mask(): take the pixels of a mask away, look again, and say what became of a region and of all classes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,18 +7,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from seglens.core.errors import ParameterError, ShapeError
 from seglens.core.images import Source
-from seglens.core.network import Network
 from seglens.core.targets import Channel, Target, Targets
 from seglens.perturb import fills
 from seglens.run.explain import provenance
-from seglens.run.questions import Case, NetworkSource, make_case, most_frequent, noted, open_network, times
+from seglens.run.questions import (
+    NetworkSource,
+    classed_output,
+    make_case,
+    most_frequent,
+    noted,
+    open_network,
+    times,
+)
 from seglens.run.taking import Taking, quantity_of
 from seglens.run.verification import Answer, composed
-from seglens.run.verify import segmented_output
+
+_LIKELY = 0.01  # mean probability in the region from which on a class is told of that is nowhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +34,9 @@ class MaskRemoval:
 
     target: in words. fill: what stands in their place, in words. removed: bool [*picture], the pixels taken away;
     removed_pixels: how many on the network's input grid, where they are replaced. region: bool [*picture], that of the
-    unchanged picture. before, after: what the network makes of it. label: index of the target's class. quantity: what
-    `probability` is. notes: what was warned of.
+    unchanged picture; of a classifier all of it. before, after: what the network makes of it. label: index of the
+    target's class. quantity: what `probability` is. whole: whether the network answers for the picture as a whole.
+    notes: what was warned of.
     """
 
     target: str
@@ -40,6 +48,7 @@ class MaskRemoval:
     after: Answer
     label: int
     quantity: str
+    whole: bool
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -60,9 +69,10 @@ def remove_mask(
 
     mask: bool [*picture], the pixels to be replaced, of the region too where it lies in it. They are replaced whole on
     the network's input grid, as `verify` does it. target: whose probability is looked at, and where; None is the class
-    that covers most. The region stays that of the unchanged picture. Cost: 2 F.
-    Raises EmptyRegionError; ShapeError for a mask of another size; ParameterError for an empty mask, for a classifier
-    and for units that are no classes; NonFiniteError, and what `make_case` raises.
+    that covers most, or a classifier's first. The region stays that of the unchanged picture; a classifier is asked
+    about all of it. Cost: 2 F.
+    Raises EmptyRegionError; ShapeError for a mask of another size; ParameterError for an empty mask and for units that
+    are no classes; RegionError for a region of a classifier; NonFiniteError, and what `make_case` raises.
     """
     try:
         fills.check_fill(fill)
@@ -77,7 +87,7 @@ def remove_mask(
                 "  Give a mask of the picture's own size.",
                 mask.shape,
             )
-        y = segmented_output(net, case)
+        y = classed_output(net, case)
         asked = Targets.of(most_frequent(net, case) if target is None else target).items[0]
         found = _Without(net, case, y, replace(asked, of=asked.of or "probabilities"), ignore).run(mask, fill)
     said = (*case.notes, *map(str, notes))
@@ -85,10 +95,6 @@ def remove_mask(
 
 
 class _Without(Taking):
-    def __init__(self, network: Network, case: Case, y: Tensor, target: Target, ignore: int | None) -> None:
-        super().__init__(network, case, y, target, ignore)
-        self._target = target
-
     def run(self, mask: NDArray[np.bool_], fill: fills.Fill) -> MaskRemoval:
         """Take it away. Raises ParameterError where nothing of it is left on the grid."""
         case, display = self._case, self._case.picture.display
@@ -104,7 +110,7 @@ class _Without(Taking):
         picture = composed(display, filled, removed)
         after = self._answer(outputs[0], float(scores[0]), float(probabilities[0]), picture)
         return MaskRemoval(
-            target=str(self._target),
+            target=str(self._scores.items[0]),
             fill=fills.name_of_fill(fill),
             removed=removed,
             removed_pixels=int(gridded.sum()),
@@ -113,18 +119,22 @@ class _Without(Taking):
             after=after,
             label=self._label,
             quantity=quantity_of(self._scores, before.segmentation.classes.names),
+            whole=self._scores.masks is None,
             provenance=provenance(self._network, case),
         )
 
 
 def changes(before: Answer, after: Answer, region: NDArray[np.bool_] | None) -> list[dict[str, Any]]:
-    """Of each class that occurs before or after its pixels on the picture, then those within the region."""
+    """Of each class that occurs before or after, or is likely in the region: its pixels on the picture, those within
+    the region, and its mean probability there (`likely`)."""
     found: list[dict[str, Any]] = []
     for c, name in enumerate(before.segmentation.classes.names):
         was, now = before.segmentation.mask(c), after.segmentation.mask(c)
-        if was.any() or now.any():
+        likely = float(before.probabilities[c]), float(after.probabilities[c])
+        if was.any() or now.any() or max(likely) >= _LIKELY:
             inside = np.zeros_like(was) if region is None else region
             counts = (was, now, was & inside, now & inside)
             keys = ("before", "after", "region_before", "region_after")
-            found.append({"index": c, "name": name, **dict(zip(keys, (int(m.sum()) for m in counts), strict=True))})
+            pixels = dict(zip(keys, (int(m.sum()) for m in counts), strict=True))
+            found.append({"index": c, "name": name, **pixels, "likely_before": likely[0], "likely_after": likely[1]})
     return found

@@ -151,6 +151,14 @@ def forward(network: Network, x: Tensor) -> Tensor:
     return y
 
 
+def classed_output(network: Network, case: Case) -> Tensor:
+    """Raw output for the picture. Raises ParameterError where its units are no classes."""
+    y = forward(network, case.x)
+    if network.link_for(y) == "none":
+        raise ParameterError(f"the units of {network.name} are no classes, so there is no answer to be held against.")
+    return y
+
+
 def images_at_once(network: Network, case: Case) -> int:
     """How many images of this size go through the network together."""
     return rows_at_once(case.x.to(network.device), min(16, network.batch or 16))

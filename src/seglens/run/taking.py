@@ -23,7 +23,8 @@ from seglens.run.verification import Answer
 class Taking:
     """One picture and a region in it, whose class and score are looked at with parts of the picture taken away.
 
-    y: raw output for the picture. ignore: the label of no region. Raises EmptyRegionError.
+    y: raw output for the picture; of a classifier the region is all of it. ignore: the label of no region.
+    Raises EmptyRegionError.
     """
 
     def __init__(self, network: Network, case: Case, y: Tensor, target: Target, ignore: int | None) -> None:
@@ -33,7 +34,8 @@ class Taking:
         # Held against each other as probabilities, whatever was explained.
         self._probabilities = replace(self._scores, items=(replace(target, of="probabilities", reduce="mean"),))
         self._label = next(iter(self._scores.terms[0]))
-        self._inside = cast("Tensor", self._scores.masks)[0, 0].cpu()
+        # Of a classifier all of the picture.
+        self._inside = case.frame.valid() if self._scores.masks is None else self._scores.masks[0, 0].cpu()
 
     def _looked(
         self, masks: NDArray[np.bool_], fill: fills.Fill
@@ -65,7 +67,12 @@ class Taking:
 
     def _answer(self, y: Tensor, score: float, probability: float, picture: NDArray[np.uint8]) -> Answer:
         net, case = self._network, self._case
-        y = upsampled(net, y, case.frame.grid)
+        grid = case.frame.grid
+        y = (
+            upsampled(net, y, grid)
+            if y.ndim > 2
+            else y.float().reshape(*y.shape, *(1 for _ in grid)).expand(-1, -1, *grid)
+        )
         masks = torch.stack([m.cpu() for m in class_masks(net, y)])
         inside, own_class = self._inside, masks[self._label] & case.frame.valid()
         both, size = int((own_class & inside).sum()), int(inside.sum())
@@ -74,10 +81,16 @@ class Taking:
             segmentation=segmented(net, case, y, picture),
             score=float(score),
             probability=float(probability),
+            probabilities=self._means(y),
             shares=(masks & inside).flatten(1).sum(1).double().numpy() / size,
             iou=both / either,
             dice=2 * both / (both + either),
         )
+
+    def _means(self, y: Tensor) -> NDArray[np.float64]:
+        """[K]: the mean probability of each class over the region."""
+        p = self._network.scores(y, "probabilities")[0].cpu()
+        return np.array([float(one[self._inside].double().mean()) for one in p])
 
     def _carried(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask [*grid] on the picture."""

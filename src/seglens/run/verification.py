@@ -34,13 +34,15 @@ class Answer:
 
     segmentation: of all of it; its `image` is the picture as the network saw it. score: of the target, read as the
     explanation read it (`Verification.of`). probability: of the target over the region, the mean of p_c, or of
-    the contrast of such. shares: [K], what share of the region is labelled as each class (independent labels
-    overlap). iou, dice: of the pixels labelled as the target's class with the region.
+    the contrast of such. probabilities: [K], the mean of each p_c over the region. shares: [K], what share of the
+    region is labelled as each class (independent labels overlap). iou, dice: of the pixels labelled as the target's
+    class with the region. A classifier is a segmenter of one pixel: the region is the picture, with one label.
     """
 
     segmentation: Segmentation
     score: float
     probability: float
+    probabilities: NDArray[np.float64]
     shares: NDArray[np.float64]
     iou: float
     dice: float

@@ -20,7 +20,7 @@ from seglens.run.explain import explain
 from seglens.run.questions import (
     Case,
     NetworkSource,
-    forward,
+    classed_output,
     make_case,
     method_of,
     most_frequent,
@@ -130,13 +130,12 @@ def _unasked(method: str) -> str:
 
 def segmented_output(network: Network, case: Case) -> Tensor:
     """Raw output for the picture. Raises ParameterError where its pixels are not labelled."""
-    y = forward(network, case.x)
-    if network.link_for(y) == "none":
-        raise ParameterError(f"the units of {network.name} are no classes, so there is nothing to segment again.")
+    y = classed_output(network, case)
     if y.ndim == 2:
         raise ParameterError(
             f"{network.name} is a classifier: it answers for the picture as a whole, so that no pixel is context.\n"
-            "  Occlusion tells what covering parts of the picture does: seglens explain --method occlusion."
+            "  What it says without a part of the picture, seglens.remove_mask tells in Python, and of many parts"
+            " occlusion: seglens explain --method occlusion."
         )
     return y
 

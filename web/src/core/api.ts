@@ -265,8 +265,17 @@ export interface Verified {
   bare: Answer | null;
   p_value: number | null;
   controls: { n: number; probabilities: number[] } | null;
-  /** Classes with their pixels in the whole picture, before and after. */
-  change: { name: string; colour: Rgb; before: number; after: number; region_before: number; region_after: number }[];
+  /** Classes with their pixels in the whole picture and in the region, and how likely they are there on average. */
+  change: {
+    name: string;
+    colour: Rgb;
+    before: number;
+    after: number;
+    region_before: number;
+    region_after: number;
+    likely_before: number;
+    likely_after: number;
+  }[];
   notes: string[];
 }
 

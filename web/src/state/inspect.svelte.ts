@@ -18,6 +18,12 @@ import { session } from "./session.svelte";
 
 export const TOOLS = ["segment", "pixel", "box", "polygon", "lasso", "brush", "erase", "pan"] as const;
 export type Tool = (typeof TOOLS)[number];
+/** The tools for a network, first the one in hand when it is opened. Without labels there is nothing to be clicked. */
+const HANDS: Record<NetworkInfo["task"], readonly Tool[]> = {
+  segment: TOOLS,
+  classify: ["box", "polygon", "lasso", "brush", "erase", "pan"],
+  encode: ["pan"],
+};
 
 export const MOST_PANELS = 9;
 
@@ -88,6 +94,11 @@ class Inspect {
   });
   regionPixels = $derived(this.region ? pixelsIn(this.region) : null);
 
+  /** What there is to point and draw with. */
+  get tools(): readonly Tool[] {
+    return this.scene ? HANDS[this.scene.network.task] : [];
+  }
+
   get cards(): MethodCard[] {
     return session.info?.methods ?? [];
   }
@@ -102,6 +113,11 @@ class Inspect {
     const kinds = this.panels.flatMap((p) => (p instanceof ScenePanel ? [p.kind] : []));
     for (const panel of this.panels) if (!(panel instanceof ScenePanel)) panel.leave();
     this.#pointer.clear();
+    if (this.scene?.network.task !== network.task) {
+      this.tool = HANDS[network.task][0] as Tool;
+      // A classifier is asked about all of the picture, so what is drawn is what goes.
+      this.drawing = network.task === "segment" ? "ask" : "remove";
+    }
     const scene = new Scene(network, image);
     this.scene = scene;
     this.ask = null;
@@ -137,7 +153,7 @@ class Inspect {
     this.ask = asked;
     this.view = readView(fields.v);
     if (fields.d) this.shown = readShown(fields.d);
-    const tool = TOOLS.find((t) => t === fields.k);
+    const tool = this.tools.find((t) => t === fields.k);
     if (tool) this.tool = tool;
     const texts = readPanels(fields.p);
     if (texts.length) {

@@ -1,4 +1,4 @@
-"""verify: pixels taken away, those drawn or those that an explanation marks, and the picture segmented again."""
+"""verify: pixels taken away, those drawn or those that an explanation marks, and the picture looked at again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -104,7 +104,7 @@ def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, give
     )
     return Outcome(
         meta=meta,
-        arrays={**_planes(found.before, found.after), "removed": found.removed},
+        arrays={**_planes(found.before, found.after, labelled=not found.whole), "removed": found.removed},
         python=line,
     )
 
@@ -122,11 +122,12 @@ def _answer(a: Answer) -> dict[str, Any]:
     return {"score": a.score, "probability": a.probability, "label": said[0][0] if said else None, "iou": a.iou}
 
 
-def _planes(before: Answer, after: Answer) -> dict[str, NDArray[Any]]:
+def _planes(before: Answer, after: Answer, *, labelled: bool = True) -> dict[str, NDArray[Any]]:
+    """The picture as it was seen without them; and the labels of its pixels before and after, where it has any."""
     seen = after.segmentation.image
     picture = seen if seen.ndim == 3 else np.repeat(seen[..., None], 3, -1)
     planes: dict[str, NDArray[Any]] = {"picture": np.ascontiguousarray(picture[..., :3])}
-    for name, answer in (("before", before), ("after", after)):
+    for name, answer in (("before", before), ("after", after)) if labelled else ():
         s: Segmentation = answer.segmentation
         labels = s.labels if s.labels is not None else s.masks
         if labels is not None:
@@ -137,5 +138,5 @@ def _planes(before: Answer, after: Answer) -> dict[str, NDArray[Any]]:
 def _change(network: Network, before: Answer, after: Answer, region: NDArray[np.bool_] | None) -> list[dict[str, Any]]:
     colours = colours_of(before.segmentation.classes.names, network)
     found = changes(before, after, region)
-    found.sort(key=lambda c: -abs(c["after"] - c["before"]))
+    found.sort(key=lambda c: (-abs(c["after"] - c["before"]), -abs(c["likely_after"] - c["likely_before"])))
     return [{**{k: v for k, v in c.items() if k != "index"}, "colour": list(colours[c["index"]])} for c in found]

@@ -178,6 +178,7 @@ export class VerifyPanel extends Asking {
     readonly removal: Pick<Removal, "what" | "mask" | "explanation" | "share" | "fill">,
   ) {
     super(scene, ask);
+    if (scene.network.task !== "segment") this.view = "picture";
   }
 
   async run(): Promise<void> {

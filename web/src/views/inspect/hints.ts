@@ -5,7 +5,7 @@ import { gestures } from "./gestures.svelte";
 
 export function hintFor(): string {
   const { scene, tool, ask, drawing } = inspect;
-  if (scene?.network.task === "classify") return "This network answers for the whole picture: choose a class in the list.";
+  if (scene?.network.task === "classify" && !ask) return "This network answers for the whole picture: choose a class in the list.";
   if (scene?.network.task === "encode") return "This network gives units, not classes: choose a unit at the right.";
   const removing = drawing === "remove";
   const what = removing ? "to take it away" : "to ask about it";
