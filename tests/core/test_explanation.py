@@ -8,7 +8,7 @@ import pytest
 
 from seglens.core.classes import ClassTable
 from seglens.core.cost import Cost
-from seglens.core.errors import NameNotFoundError, SeglensError
+from seglens.core.errors import NameNotFoundError, ParameterError, SeglensError
 from seglens.core.explanation import Explanation, Explanations, open_explanations, save
 
 RNG = np.random.default_rng(0)
@@ -161,3 +161,15 @@ def test_words():
     assert explanation().with_notes(["x"]).notes == ("x",)
     with pytest.raises(SeglensError):
         save([explanation()], "nowhere.abc")
+
+
+def test_strongest():
+    one = explanation(map=np.array([[3, -9, 1, np.nan], [2, 0, 3, 1]], np.float32))
+    order = [(0, 0), (1, 2), (1, 0), (0, 2), (1, 3)]
+    for n in range(1, 9):
+        chosen = one.strongest(n / 8)
+        assert set(zip(*np.nonzero(chosen), strict=True)) == set(order[:n])
+    assert not one.strongest(0.1).any()
+    for share in (0, 1.1, -0.2):
+        with pytest.raises(ParameterError, match="share"):
+            one.strongest(share)

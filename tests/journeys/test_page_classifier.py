@@ -42,28 +42,37 @@ def test_a_part_is_marked_and_the_picture_looked_at_without_it(browser: Any, tmp
         page.get_by_text("Any method").click()
         page.get_by_role("button", name="Which part does it need to say so?").click()
         assert "grid-saliency" in tab.panel(3).inner_text()
+        page.get_by_role("button", name="Take it away and look again").click()
+        assert "what the network was shown" in tab.panel(4).inner_text()
+        became = page.get_by_role("region", name="What became of it")
+        became.wait_for()
+        tab.keep("classifier-1-strongest")
+        gone = words(tab, "[data-ask] .verdict")
 
         canvas = page.locator('[data-panel="1"] canvas').bounding_box()
         page.mouse.move(canvas["x"] + 120, canvas["y"] + 70)
         page.mouse.down()
         page.mouse.move(canvas["x"] + 260, canvas["y"] + 140, steps=4)
         page.mouse.up()
-        page.get_by_role("button", name="marked pixels away and look again").click()
-        assert "what the network was shown" in tab.panel(4).inner_text()
-        page.get_by_role("region", name="What became of it").wait_for()
-        tab.keep("classifier-1-without")
+        page.get_by_role("button", name="painted pixels away").click()
+        tab.panel(4)
+        became.wait_for()
+        tab.keep("classifier-2-marked")
         said = words(tab, "[data-ask] .verdict")
         again = page.url.partition("#")[2]
         page.goto("about:blank")
         tab.go(f"#{again}")
         tab.panel(4)
-        page.get_by_role("region", name="What became of it").wait_for()
+        became.wait_for()
         assert words(tab, "[data-ask] .verdict") == said
 
     # What the page said is what Python says.
-    (mask,) = (np.load(path) for path in (tmp_path / "store").rglob("*.npy"))
-    found = sl.remove_mask("streets-classifier", street, mask, first.name)
-    before, after = found.before.probability, found.after.probability
-    assert f"p({first.name}) {before:.2g} → {after:.2g}" in said
-    assert f"{first.name} {before:.1%} {after:.1%}".replace("%", " %") in said
-    assert f"{int(found.removed.sum()):,} pixels filled with mean." in said
+    (painted,) = (np.load(path) for path in (tmp_path / "store").rglob("*.npy"))
+    needed = sl.explain("streets-classifier", street, "grid-saliency", first.name)
+    assert isinstance(needed, sl.Explanation)
+    for mask, told in ((needed.strongest(0.1), gone), (painted, said)):
+        found = sl.remove_mask("streets-classifier", street, mask, first.name)
+        before, after = found.before.probability, found.after.probability
+        assert f"{first.name} {before:.1%} {after:.1%}".replace("%", " %") in told
+        assert f"{int(found.removed.sum()):,} pixels filled with mean." in told
+    assert gone != said

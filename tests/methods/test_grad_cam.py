@@ -1,5 +1,7 @@
 """Grad-CAM and Seg-Grad-CAM: the paper's formula with an explicit Jacobian, three kinds of derivative, geometry."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from plain import BOX, BOX_SIZE, asked, in_box, lively, network, pictures, relu_net, score
@@ -289,6 +291,24 @@ def test_reach_is_each_regions_own():
     coarse = found.extras["coarse"][0, 1]
     share = coarse[~seen].sum() / coarse.sum()
     assert f"its region can see ({share:.0%} of 0 in pixel(2, 2))" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize(("call", "own"), [("1#0", "1"), ("1#1", "3"), ("1", "3")])
+@pytest.mark.filterwarnings("ignore::seglens.core.errors.RepeatedLayerWarning")
+def test_each_call_of_a_layer_has_its_own_reach(call, own, truncate):
+    """Where a layer runs twice, on grids of two sizes, each call is as the same layer written twice."""
+    convolutions = [nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)]
+    a, b, c = lively(network(*convolutions)).module
+    pool = nn.MaxPool2d(2)
+    twice, apart = network(a, pool, b, pool, c), network(a, nn.MaxPool2d(2), b, nn.MaxPool2d(2), c)
+    target = Target(1, box(0, 0, 3, 3))
+    with pytest.warns(ReachWarning) if not truncate else nullcontext():
+        found = GradCAM(call, relu=False, truncate=truncate)(twice, pictures(1, 2, 16, 16), target)
+    with pytest.warns(ReachWarning) if not truncate else nullcontext():
+        expected = GradCAM(own, relu=False, truncate=truncate)(apart, pictures(1, 2, 16, 16), target)
+    assert torch.equal(found.values, expected.values)
+    assert bool((found.values != 0).any())
 
 
 @pytest.mark.parametrize("layer", ["0", "2"])

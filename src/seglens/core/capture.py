@@ -101,6 +101,10 @@ class Taps(Mapping[str, Tensor]):
         """Keep one call of a layer, and how its output held the map."""
         self._calls.setdefault(path, []).append((output, held))
 
+    def asks(self, path: str, call: int) -> bool:
+        """Whether a call of a layer is what a name asks for, as far as can be told before the pass is over."""
+        return any(split_call(name) in ((path, call), (path, None)) for name in self._names)
+
     def count(self, path: str) -> int:
         """How many calls of a layer were kept in this pass."""
         return len(self._calls.get(path, ()))
@@ -132,8 +136,9 @@ def capture(
 
     With `head`, the last pointwise linear layer that ran (a 1×1 convolution, or a dense layer on vectors) is noted
     in `taps.head`, and in `taps.dense` every dense layer that ran on vectors, in order. `seen` is called with every
-    tapped tensor at the moment when the layer gives it. With `twice`, the passes can be differentiated twice, where
-    fused attention and hard sigmoids alone could not.
+    tapped tensor that is asked for (of a layer without a number each call's, which the next takes the place of) at the
+    moment when the layer gives it. With `twice`, the passes can be differentiated twice, where fused attention and hard
+    sigmoids alone could not.
 
     Put back, each by itself even if another fails: training flags module by module, `requires_grad` and `.grad`
     of parameters, buffers, hooks, the global random state, gradient and inference mode.
@@ -250,12 +255,13 @@ def _tap(
     given = first_tensor(output)
     if given is None or not given.is_floating_point():
         return None
-    held = forms.held(path, taps.count(path), given)
+    call = taps.count(path)
+    held = forms.held(path, call, given)
     kept = given if held.form is None else held.form.to_map(given)
     if not kept.requires_grad:
         kept = kept.detach().clone().requires_grad_()
     taps.see(path, kept, held)
-    if seen is not None:
+    if seen is not None and taps.asks(path, call):
         seen(kept)
     copy = kept.clone()
     handed = copy if held.form is None else held.form.from_map(copy, given)

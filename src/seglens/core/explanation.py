@@ -1,6 +1,7 @@
 """A finished explanation: the map with all that is needed to read it, show it, keep it and check it."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,6 +112,20 @@ class Explanation:
         weight = np.abs(self.map.astype(np.float64))
         total = weight.sum()
         return float(weight[where].sum() / total) if total > 0 else float("nan")
+
+    def strongest(self, share: float) -> NDArray[np.bool_]:
+        """bool [*map]: the pixels with the greatest positive values, at most `share` of all, in 0..1.
+
+        Of equal values the first in reading order. Values of 0 or below, or undefined, are never among them, so that of
+        a sparse map there are fewer. Raises ParameterError.
+        """
+        if not 0 < share <= 1:
+            raise ParameterError(f"share is to be above 0 and at most 1, a part of the picture, not {share!r}.")
+        at = np.flatnonzero(self.map > 0)
+        order = np.argsort(-self.map.ravel()[at], kind="stable")
+        chosen = np.zeros(self.map.size, np.bool_)
+        chosen[at[order[: math.floor(share * chosen.size + 1e-9)]]] = True
+        return chosen.reshape(self.map.shape)
 
     def _repr_html_(self) -> str | None:
         return _in_notebook([self])

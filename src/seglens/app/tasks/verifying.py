@@ -26,8 +26,13 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
     network = work.network(payload["network"])
     fill = _fill(payload["fill"])
     if payload["what"] == "mask":
-        return _without_mask(work, payload, network, given, fill)
+        text = f"np.load({payload['mask']!r})"
+        return _without_mask(work, payload, network, given, fill, work.mask(payload["mask"]), text)
     e = _explanation(work, payload["explanation"])
+    if e.region is None:
+        # A classifier has no region with a context: what is taken away is what the map marks of the picture.
+        text = f"{_python(work, payload['explanation'])}.strongest({payload['share']!r})"
+        return _without_mask(work, payload, network, given, fill, e.strongest(payload["share"]), text)
     found = run(network, given.image, e, share=payload["share"], fill=fill, truth=truth_for(payload, given))
     c = found.controls
     meta = {
@@ -76,11 +81,18 @@ def _python(work: Work, key: str) -> str:
     return str((work.store.result(key) or {}).get("python", "")).rpartition("\n")[2]
 
 
-def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, given: Given, fill: Any) -> Outcome:
+def _without_mask(
+    work: Work,
+    payload: Mapping[str, Any],
+    network: Network,
+    given: Given,
+    fill: Any,
+    mask: NDArray[np.bool_],
+    mask_text: str,
+) -> Outcome:
+    """mask_text: the mask in Python."""
     target = made_target(work, payload)
-    found = remove_mask(
-        network, given.image, work.mask(payload["mask"]), target, fill=fill, truth=truth_for(payload, given)
-    )
+    found = remove_mask(network, given.image, mask, target, fill=fill, truth=truth_for(payload, given))
     meta = {
         "target": found.target,
         "fill": found.fill,
@@ -97,7 +109,7 @@ def _without_mask(work: Work, payload: Mapping[str, Any], network: Network, give
         "remove_mask",
         python_line.network_text(payload["network"]),
         python_line.image_text(payload["image"]),
-        f"np.load({payload['mask']!r})",
+        mask_text,
         python_line.target_text(payload.get("target"), payload.get("masks", {})),
         fill=repr(fill),
         **python_line.truth_text(payload),
