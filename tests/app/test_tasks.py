@@ -98,6 +98,12 @@ def test_what_the_network_receives_and_a_convention_that_does_not_fit(page: Page
     bright = page.ask("receive", network=net, image=IMAGE, description={"input": {"mean": 0.0, "std": 1.0}})["meta"]
     for was, now in zip(plain["channels"], bright["channels"], strict=True):
         assert now["mean"] == pytest.approx(was["mean"] * 0.25 + 0.5, abs=1e-5)
+    seen, swapped = (
+        page.array(page.ask("receive", network=net, image=IMAGE, description={"input": {"order": order}}), "input")
+        for order in ("RGB", "BGR")
+    )
+    assert np.array_equal(swapped, seen[..., ::-1])
+    assert not np.array_equal(swapped, seen)
     wrong = page.ask("receive", network=net, image=IMAGE, description={"input": {"mean": [0.1, 0.2]}})["meta"]
     assert wrong["problem"]["kind"] == "ParameterError"
     assert "2 values for 3 channels" in wrong["problem"]["message"]

@@ -25,7 +25,10 @@ BUILTIN = {"streets": (64, 384, 192), "faces": (64, 64, 64)}
 
 @dataclass(slots=True)
 class Picture:
-    """One picture. path, truth: files; of a built-in one where they will lie once a worker made them."""
+    """One picture. path, truth: files; of a built-in one where they will lie once a worker made them.
+
+    size: (width, height). problem: of the file. unfit: a truth that was looked at, and why it cannot be used, if so.
+    """
 
     id: str
     name: str
@@ -35,6 +38,7 @@ class Picture:
     builtin: int | None = None
     size: tuple[int, int] | None = None
     problem: str | None = None
+    unfit: tuple[Path, str] | None = None
 
     def payload(self, version: str) -> dict[str, Any]:
         """For a worker."""
@@ -218,11 +222,7 @@ class Images:
         size = pictures.size_of(part, self.pixels)
         if size != self.size_of(picture):
             part.unlink()
-            width, height = self.size_of(picture)
-            message = (
-                f"the truth is {size[0]} × {size[1]}, {picture.name} is {width} × {height}: never stretched to fit."
-            )
-            raise Fault(422, "ShapeError", message)
+            raise Fault(422, "ShapeError", _another_size("the truth", size, picture.name, self.size_of(picture)))
         picture.truth = part.replace(self.truths / f"{id}.{form.lower()}")
         self._room.added(picture.truth)
         return picture
@@ -232,6 +232,20 @@ class Images:
         if picture.size is None:
             picture.size = pictures.size_of(picture.path, self.pixels)
         return picture.size
+
+    def _unfit(self, picture: Picture) -> str:
+        """Why the truth that names told cannot be used; nothing where it can, as far as its size tells."""
+        truth = picture.truth
+        if truth is None or picture.builtin is not None or picture.problem is not None:
+            return ""
+        if picture.unfit is None or picture.unfit[0] != truth:
+            try:
+                size, own = pictures.size_of(truth, self.pixels), self.size_of(picture)
+                why = "" if size == own else _another_size(f"the truth {truth.name}", size, picture.name, own)
+            except (Fault, OSError) as broken:
+                why = broken.message if isinstance(broken, Fault) else f"{truth.name} cannot be read: {broken}"
+            picture.unfit = truth, why
+        return picture.unfit[1]
 
     def info(self, picture: Picture) -> dict[str, Any]:
         """ImageInfo of api.ts; what is wrong with the file is said in it."""
@@ -243,13 +257,15 @@ class Images:
         except OSError as gone:
             width = height = 0
             picture.problem = f"{picture.name} cannot be read: {gone}"
+        unfit = self._unfit(picture)
         found: dict[str, Any] = {
             "id": picture.id,
             "name": picture.name,
             "set": picture.set,
             "width": width,
             "height": height,
-            "truth": picture.truth is not None,
+            "truth": picture.truth is not None and not unfit,
+            **({"unfit": unfit} if unfit else {}),
         }
         return found if picture.problem is None else {**found, "problem": picture.problem}
 
@@ -294,3 +310,9 @@ class Images:
 def _natural(name: str) -> list[tuple[int, int, str]]:
     parts = re.split(r"(\d+)", name)
     return [(0, int(p), "") if p.isdigit() else (1, 0, p.casefold()) for p in parts if p]
+
+
+def _another_size(what: str, size: tuple[int, int], name: str, own: tuple[int, int]) -> str:
+    """Of two sizes (width, height), said height first like shapes everywhere."""
+    (width, height), (w, h) = size, own
+    return f"{what} is {height} × {width} (height × width), {name} is {h} × {w}: it is never stretched to fit."

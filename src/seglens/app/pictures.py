@@ -32,7 +32,7 @@ def opened(source: Path | bytes, name: str, pixels: int) -> Generator[Image.Imag
                     raise Fault(
                         413,
                         "ImageError",
-                        f"{name} has {image.width} × {image.height} pixels; the page takes at most {pixels:,}.\n"
+                        f"{name} has {image.height} × {image.width} pixels; the page takes at most {pixels:,}.\n"
                         "  Shrink it, or cut it into parts.",
                     )
                 yield image
@@ -45,7 +45,9 @@ def opened(source: Path | bytes, name: str, pixels: int) -> Generator[Image.Imag
         message = f"{name} is no image that the page takes.\n  Expected {', '.join(FORMATS)}."
         raise Fault(415, "ImageError", message) from foreign
     except _BROKEN as broken:
-        message = f"{name} is damaged or cut short: {broken}\n  Copy it again; no half picture is used."
+        message = (
+            f"{name} is damaged or cut short: {str(broken).rstrip('.')}.\n  Copy it again; no half picture is used."
+        )
         raise Fault(415, "ImageError", message) from broken
 
 

@@ -87,6 +87,8 @@ export interface ImageInfo {
   /** Mean IoU and accuracy once it has been evaluated with the network at hand. */
   scores?: { mean_iou: number | null; pixel_accuracy: number | null };
   problem?: string;
+  /** Why the labels that were found for it are not its truth. */
+  unfit?: string;
 }
 
 export interface ImageSet {
@@ -258,8 +260,12 @@ export interface Removal {
 /** Arrays: removed [H W] uint8, picture [H W 3] uint8 (what the network then sees), labels before and after. */
 export interface Verified {
   target: string;
+  /** What `probability` is, such as p(rider) − p(person). */
+  quantity: string;
   fill: string;
+  /** Pixels taken away: of the picture, and of it as the network sees it, where they are replaced and counted in notes. */
   removed: number;
+  seen: number;
   before: Answer;
   after: Answer;
   bare: Answer | null;

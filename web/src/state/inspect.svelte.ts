@@ -14,6 +14,7 @@ import { MapPanel, type Panel, ScenePanel, type Slot, VerifyPanel } from "./insp
 import { classOf, regionMask } from "./inspect/regions";
 import { Scene } from "./inspect/scene.svelte";
 import { notices } from "./notices.svelte";
+import { place } from "./place.svelte";
 import { session } from "./session.svelte";
 
 export const TOOLS = ["segment", "pixel", "box", "polygon", "lasso", "brush", "erase", "pan"] as const;
@@ -94,6 +95,24 @@ class Inspect {
   });
   regionPixels = $derived(this.region ? pixelsIn(this.region) : null);
 
+  /** Layers chosen in the network's drawing, which methods that read one read where none is set. */
+  get layers(): string[] {
+    return (place.fields.l ?? "").split(",").filter(Boolean);
+  }
+
+  /** Takes layers for all methods, in the place of what was set for one. */
+  chooseLayers(layers: readonly string[]): void {
+    place.note({ l: layers.join(",") });
+    this.#forgetLayers();
+  }
+
+  /** What was set for one method. */
+  #forgetLayers(): void {
+    this.parameters = Object.fromEntries(
+      Object.entries(this.parameters).map(([method, { layer: _, ...rest }]) => [method, rest]),
+    );
+  }
+
   /** What there is to point and draw with. */
   get tools(): readonly Tool[] {
     return this.scene ? HANDS[this.scene.network.task] : [];
@@ -110,10 +129,12 @@ class Inspect {
   /** Takes up another image or network; what the address says of panels and target is restored if it is news. */
   open(network: NetworkInfo, image: ImageInfo, fields: Record<string, string>): void {
     if (this.scene?.network.id === network.id && this.scene.image.id === image.id) return;
-    const kinds = this.panels.flatMap((p) => (p instanceof ScenePanel ? [p.kind] : []));
+    const alike = this.scene?.network.task === network.task;
+    const kinds = this.panels.flatMap((p) => (p instanceof ScenePanel && alike ? [p.kind] : []));
     for (const panel of this.panels) if (!(panel instanceof ScenePanel)) panel.leave();
     this.#pointer.clear();
-    if (this.scene?.network.task !== network.task) {
+    if (this.scene && this.scene.network.id !== network.id) this.#forgetLayers();
+    if (!alike) {
       this.tool = HANDS[network.task][0] as Tool;
       // A classifier is asked about all of the picture, so what is drawn is what goes.
       this.drawing = network.task === "segment" ? "ask" : "remove";
@@ -278,7 +299,7 @@ class Inspect {
     const ask: Ask = { channel, against: null, where: { kind: "pixel", at: [pixel.y, pixel.x] }, of: this.ask?.of ?? null };
     this.#pointer.run(async () => {
       if (this.scene !== scene) return;
-      const panel = new MapPanel(scene, ask, card.name, this.parameters[card.name] ?? {}, "quick");
+      const panel = new MapPanel(scene, ask, card.name, this.#settings(card)[0] ?? {}, "quick");
       await panel.run();
       if (this.scene !== scene) return;
       this.ask = ask;
@@ -304,9 +325,17 @@ class Inspect {
       notices.fail("First choose what is to be explained: click it in the picture, or a class in the legend.");
       return;
     }
-    const panel = new MapPanel(scene, card.takes_target ? this.ask : null, name, { ...this.parameters[name] }, card.fast ? "quick" : "long");
-    this.#add(panel);
-    await panel.run();
+    const ask = card.takes_target ? this.ask : null;
+    const panels = this.#settings(card).map((one) => new MapPanel(scene, ask, name, one, card.fast ? "quick" : "long"));
+    this.#add(...panels);
+    await Promise.all(panels.map((panel) => panel.run()));
+  }
+
+  /** A method's parameters as they are set; where several layers are chosen, once for each. */
+  #settings(card: MethodCard): Record<string, Value>[] {
+    const set = this.parameters[card.name] ?? {};
+    if (!card.reads_layer || "layer" in set || !this.layers.length) return [{ ...set }];
+    return this.layers.slice(0, MOST_PANELS).map((layer) => ({ ...set, layer }));
   }
 
   /** Takes away what a map marks, and looks again. */
@@ -372,9 +401,15 @@ class Inspect {
     if (this.focus === panel.id) this.focus = this.panels[Math.max(0, at - 1)]?.id ?? 0;
   }
 
-  /** A panel takes the place of the one of its kind that is not pinned, else a place of its own. */
-  #add(panel: Panel): void {
-    const old = panel.slot === "scene" ? undefined : this.panels.find((p) => p.slot === panel.slot && !p.pinned);
+  /** Panels of one kind take the places of those of that kind that are not pinned, else places of their own. */
+  #add(...panels: Panel[]): void {
+    const slot = panels[0]?.slot ?? "scene";
+    const old = slot === "scene" ? [] : this.panels.filter((p) => p.slot === slot && !p.pinned);
+    for (const panel of old.slice(panels.length)) this.close(panel);
+    for (const [i, panel] of panels.entries()) this.#put(panel, old[i]);
+  }
+
+  #put(panel: Panel, old: Panel | undefined): void {
     const full = this.panels.length >= MOST_PANELS;
     const out = old ?? (full ? (this.panels.find((p) => !p.pinned && p.slot !== "scene") ?? this.panels.at(-1)) : undefined);
     if (out) {

@@ -10,6 +10,8 @@ export interface Notice {
 
 class Notices {
   shown = $state<Notice[]>([]);
+  /** Dialogs that are open: nothing outside of one can be pressed, so that they show messages themselves. */
+  dialogs = $state(0);
   #next = 1;
 
   /** Says what was done; gone after a few seconds. */
@@ -27,6 +29,11 @@ class Notices {
 
   dismiss(id: number): void {
     this.shown = this.shown.filter((n) => n.id !== id);
+  }
+
+  /** Forgets what failed where the person has moved on. */
+  clear(): void {
+    this.shown = this.shown.filter((n) => n.level === "good");
   }
 
   #add(level: Notice["level"], text: string): number {

@@ -1,6 +1,7 @@
 /** Where the page is: the view and its fields, kept in the address so that a link restores them. */
 
 import { type Address, readAddress, type ViewName, writeAddress } from "../core/address";
+import { notices } from "./notices.svelte";
 
 class Place {
   view = $state<ViewName>("inspect");
@@ -15,6 +16,7 @@ class Place {
 
   /** Another view: a step that the browser's back button undoes. Fields that are not named stay. */
   go(view: ViewName, fields: Record<string, string> = {}): void {
+    if (view !== this.view) notices.clear();
     this.view = view;
     this.fields = { ...this.fields, ...fields };
     history.pushState(null, "", writeAddress(this.address));

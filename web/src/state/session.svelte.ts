@@ -90,7 +90,8 @@ class SessionState {
 
   #take(network: NetworkInfo): void {
     this.network = network;
-    place.note({ n: network.source });
+    // Chosen layers are those of the network before.
+    place.note(place.fields.n === network.source ? {} : { n: network.source, l: "" });
   }
 
   #hear(message: Message): void {
@@ -103,7 +104,8 @@ class SessionState {
   #connected(state: LiveState, again: boolean): void {
     this.connection = state;
     if (state !== "open" || !again) return;
-    // What happened in between is asked for.
+    // What failed, failed for want of the server. What happened in between is asked for.
+    notices.clear();
     const before = [...jobs.all.keys()];
     askSession().then(
       (info) => {

@@ -111,8 +111,11 @@ def receive(work: Work, payload: Mapping[str, Any]) -> Outcome:
 
 
 def _seen(network: Network, x: Tensor) -> NDArray[np.uint8]:
-    """Input values [1 C H W] as a picture, uint8 [H W 3]: turned back; where that is lost, stretched to its range."""
+    """Input values [1 C H W] as a picture, uint8 [H W 3], each channel from its black to its white; where that is lost,
+    all stretched to their range. In the order in which they are received, so that BGR shows red things blue."""
     pixels = network.convention.denormalise(x)
+    if pixels is not None and network.convention.order == "BGR" and pixels.shape[1] == 3:
+        pixels = pixels.flip(1)
     if pixels is None:
         low, high = x.amin(), x.amax()
         pixels = (x - low) / (high - low).clamp_min(1e-8)

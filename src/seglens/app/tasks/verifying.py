@@ -37,8 +37,10 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
     c = found.controls
     meta = {
         "target": e.target,
+        "quantity": found.quantity,
         "fill": found.fill,
         "removed": int(found.removed.sum()),
+        "seen": found.removed_pixels,
         "before": _answer(found.before),
         "after": _answer(found.after),
         "bare": _answer(found.bare),
@@ -95,8 +97,10 @@ def _without_mask(
     found = remove_mask(network, given.image, mask, target, fill=fill, truth=truth_for(payload, given))
     meta = {
         "target": found.target,
+        "quantity": found.quantity,
         "fill": found.fill,
         "removed": int(found.removed.sum()),
+        "seen": found.removed_pixels,
         "before": _answer(found.before),
         "after": _answer(found.after),
         "bare": None,
