@@ -63,6 +63,30 @@ def test_a_folder_is_a_set_whose_truth_is_found_by_name(page: Page, folder: str,
     assert max(small.shape) <= 224
 
 
+def test_a_truth_of_another_size_is_none_and_says_so(page: Page, net: str, given: Path) -> None:
+    scenes = [Streets(3, (48, 96), seed=9)[i] for i in range(3)]
+    for name in ("images", "labels"):
+        (given / "root/unfit" / name).mkdir(parents=True)
+    for i, (scene, size) in enumerate(zip(scenes, ((48, 96), (24, 96), (48, 96)), strict=True)):
+        Image.fromarray(scene.image).save(given / f"root/unfit/images/p{i}.png")
+        label = given / f"root/unfit/labels/p{i}.png"
+        Image.fromarray(scene.labels[: size[0]]).save(label)
+    label.write_bytes(label.read_bytes()[:20])
+    root = page.get("/api/session")["roots"][0]["id"]
+    set = page.post("/api/sets", {"root": root, "path": "unfit/images"})["id"]
+    fits, small, cut = page.get(f"/api/sets/{set}/images")
+    assert (fits["truth"], small["truth"], cut["truth"]) == (True, False, False)
+    assert "unfit" not in fits
+    assert small["unfit"].startswith("the truth p1.png is 24 × 96 (height × width), p1.png is 48 × 96:")
+    assert "p2.png" in cut["unfit"]
+    found = page.ask("evaluate", network=net, set=set)["meta"]
+    assert [one["name"] for one in found["images"]] == ["p0.png"]
+    assert [one["image"] for one in found["failures"]] == ["p1.png", "p2.png"]
+    given_now = page.send("PUT", f"/api/images/{small['id']}/truth", png(Image.fromarray(scenes[1].labels)))
+    assert given_now.json["truth"] is True
+    assert "unfit" not in given_now.json
+
+
 def test_built_in_pictures_are_those_of_the_data_set(page: Page) -> None:
     scene = Streets(64, (192, 384), seed=2)[7]
     answer = page.send("GET", "/api/images/streets-7/picture")

@@ -17,6 +17,7 @@ from browser import CHROMIUM, Tab, served, tabs
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not looked at (apt install chromium)"),
+    pytest.mark.filterwarnings("ignore::seglens.core.errors.FillWarning"),
 ]
 
 
@@ -74,5 +75,6 @@ def test_a_part_is_marked_and_the_picture_looked_at_without_it(browser: Any, tmp
         found = sl.remove_mask("streets-classifier", street, mask, first.name)
         before, after = found.before.probability, found.after.probability
         assert f"{first.name} {before:.1%} {after:.1%}".replace("%", " %") in told
-        assert f"{int(found.removed.sum()):,} pixels filled with mean." in told
+        seen = f"({found.removed_pixels:,} as the network sees the picture"
+        assert f"{int(found.removed.sum()):,} pixels filled with mean {seen}" in told
     assert gone != said

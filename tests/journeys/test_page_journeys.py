@@ -145,6 +145,35 @@ def test_everything_by_keys(browser, address: str) -> None:
         assert tab.page.get_by_title("All images").inner_text() != name
 
 
+def test_layers_chosen_in_the_drawing_are_read(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        tab.go()
+        ask_for_the_rider(tab)
+        find = tab.page.get_by_label("Find layers by name or type")
+        card = tab.page.get_by_label("The layer at hand")
+        for name, choose, explain in (
+            ("encoder.pool", "Choose", "Explain at this layer"),
+            ("bottleneck", "Choose as well", "Explain at these layers"),
+        ):
+            tab.turn("Network")
+            find.fill(name)
+            find.press("Enter")
+            card.get_by_role("button", name=choose, exact=True).click()
+            tab.keep(f"layers-{name}")
+            card.get_by_role("button", name=explain).click()
+            assert "encoder.pool#0" in tab.panel(2).inner_text()
+        assert "bottleneck" in tab.panel(3).inner_text()
+        # The next question is asked of both too; of one layer again, its map alone is there.
+        tab.page.locator("aside").get_by_text("car", exact=True).first.click()
+        for place in (2, 3):
+            tab.page.locator(f'[data-panel="{place}"]').get_by_text("car", exact=True).wait_for()
+        tab.turn("Network")
+        card.get_by_role("button", name="Drop bottleneck").click()
+        card.get_by_role("button", name="Explain at this layer").click()
+        tab.page.locator('[data-panel="3"]').wait_for(state="detached")
+        assert "encoder.pool#0" in tab.panel(2).inner_text()
+
+
 def test_the_set_is_measured_and_a_confusion_opened(browser, address: str) -> None:
     with tabs(browser, address) as tab:
         tab.go("#/dataset")

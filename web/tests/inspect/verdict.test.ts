@@ -1,0 +1,66 @@
+import { cleanup, render, screen } from "@testing-library/svelte";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Verified } from "../../src/core/api";
+import type { VerifyPanel } from "../../src/state/inspect/panel.svelte";
+import Verdict from "../../src/views/inspect/Verdict.svelte";
+
+afterEach(cleanup);
+
+const answer = (probability: number, label: string) => ({ score: null, probability, label, iou: null });
+
+function verdict(more: Partial<Verified>, against: string | null = null): string {
+  const meta: Verified = {
+    target: "rider in predicted(rider)",
+    quantity: "p(rider)",
+    fill: "mean",
+    removed: 400,
+    seen: 100,
+    before: answer(0.9, "rider"),
+    after: answer(0.6, "rider"),
+    bare: null,
+    p_value: 0.05,
+    controls: { n: 20, probabilities: [] },
+    change: [],
+    notes: [],
+    ...more,
+  };
+  const scene = { network: { task: "segment" }, nameOf: () => null };
+  const panel = { result: { meta }, ask: { channel: "rider", against }, scene, removed: null, before: null };
+  render(Verdict, { panel: panel as unknown as VerifyPanel });
+  return (screen.getByRole("region", { name: "What became of it" }).textContent ?? "").replace(/\s+/g, " ");
+}
+
+describe("what became of it", () => {
+  it("is said by what random parts do as well", () => {
+    expect(verdict({})).toContain("the network is far less sure that this is rider.");
+    cleanup();
+    expect(verdict({ p_value: 0.81 })).toContain("far less sure that this is rider, but random parts as large do as much.");
+    cleanup();
+    expect(verdict({ after: answer(0.3, "person"), p_value: 0.5 })).toContain(
+      "calls this person, no longer rider, but random parts as large do as much.",
+    );
+    cleanup();
+    expect(verdict({ after: answer(0.899, "rider"), p_value: 0.9 })).toContain("still calls this rider: that part is not what it goes by.");
+  });
+
+  it("names the quantity that is measured, of a contrast the difference", () => {
+    const said = verdict({ quantity: "p(rider) − p(person)", before: answer(0.75, "rider"), after: answer(-0.2, "rider") }, "person");
+    expect(said).toContain("p(rider) − p(person) in the region");
+    expect(said).toContain("that this is rider and not person.");
+    expect(said).toContain("−1");
+  });
+
+  it("tells what the region says by itself", () => {
+    expect(verdict({ bare: answer(0.8, "rider") })).toContain("p(rider) is 0.80: the network goes by the region itself.");
+    cleanup();
+    expect(verdict({ bare: answer(0.2, "rider") })).toContain("p(rider) is 0.20: the network goes by what is around it.");
+    cleanup();
+    expect(verdict({ bare: answer(0.6, "rider") })).toContain("p(rider) is 0.60.");
+  });
+
+  it("counts pixels of the picture, and of it as the network sees it where these are others", () => {
+    expect(verdict({})).toContain("400 pixels filled with mean (100 as the network sees the picture, which notes count by).");
+    cleanup();
+    expect(verdict({ seen: 400 })).toContain("400 pixels filled with mean.");
+  });
+});
