@@ -56,6 +56,7 @@ def test_a_part_is_marked_and_the_picture_looked_at_without_it(browser: Any, tmp
         page.mouse.move(canvas["x"] + 260, canvas["y"] + 140, steps=4)
         page.mouse.up()
         page.get_by_role("button", name="painted pixels away").click()
+        page.wait_for_url(lambda url: "verify:mask" in url)
         tab.panel(4)
         became.wait_for()
         tab.keep("classifier-2-marked")
