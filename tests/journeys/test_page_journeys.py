@@ -174,6 +174,34 @@ def test_layers_chosen_in_the_drawing_are_read(browser, address: str) -> None:
         assert "encoder.pool#0" in tab.panel(2).inner_text()
 
 
+def test_back_leads_to_the_question_and_the_image_before(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        page = tab.page
+        tab.go()
+        ask_for_the_rider(tab)
+        legend = page.locator("aside").first
+        chips = page.locator('[data-panel="2"] header')
+        page.wait_for_url(lambda url: "t=rider" in url)
+        legend.get_by_text("car", exact=True).click()
+        chips.get_by_text("car", exact=True).wait_for()
+        page.wait_for_url(lambda url: "t=car" in url)
+        image = page.url.partition("i=")[2].partition("&")[0]
+        page.keyboard.press("]")
+        page.wait_for_url(lambda url: f"i={image}" not in url)
+        tab.panel(1)
+        chips.wait_for(state="detached")
+        # The image before, with what was asked of it; then the question before.
+        page.go_back()
+        chips.get_by_text("car", exact=True).wait_for()
+        assert f"i={image}" in page.url
+        page.go_back()
+        chips.get_by_text("rider", exact=True).wait_for()
+        assert "this segment" in page.locator("[data-ask] .question").inner_text()
+        page.wait_for_timeout(600)
+        page.go_forward()
+        chips.get_by_text("car", exact=True).wait_for()
+
+
 def test_the_set_is_measured_and_a_confusion_opened(browser, address: str) -> None:
     with tabs(browser, address) as tab:
         tab.go("#/dataset")

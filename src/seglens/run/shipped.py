@@ -1,5 +1,6 @@
 """What ships, for shells to offer before anybody has brought anything: networks, pictures, colours."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +21,7 @@ SETS: dict[str, tuple[int, tuple[int, int]]] = {"streets": (64, (192, 384)), "fa
 
 @dataclass(frozen=True, slots=True)
 class ShippedNetwork:
-    """A built-in network. task: 'segment', 'classify' or 'encode'. summary: the first words of its card."""
+    """A built-in network. task: 'segment', 'classify' or 'encode'. summary: what it is, and what it has seen."""
 
     name: str
     task: str
@@ -44,9 +45,16 @@ def shipped_networks() -> tuple[ShippedNetwork, ...]:
     for name in BUILTIN:
         card = (weights / f"{name}.md").read_text(encoding="utf-8")
         described = read_description(weights / f"{name}.toml")  # pyright: ignore[reportArgumentType]
-        body = card.partition("\n")[2].strip().partition("\n\n")[0]
-        found.append(ShippedNetwork(name, described.task or "segment", " ".join(body.split())))
+        found.append(ShippedNetwork(name, described.task or "segment", _summary(card)))
     return tuple(found)
+
+
+def _summary(card: str) -> str:
+    """Of a network's card the sentence on what it is, and the world that it was trained in, where the card tells."""
+    body = " ".join(card.partition("\n")[2].strip().partition("\n\n")[0].split())
+    world = re.search(r"^- World: (.+(?:\n  .+)*)", card, re.MULTILINE)
+    seen = " ".join(world[1].split()) if world else ""
+    return f"{body.partition(' Input:')[0]} {seen[:1].upper()}{seen[1:]}".strip()
 
 
 def shipped_set(name: str) -> SampleSet:

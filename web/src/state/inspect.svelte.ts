@@ -65,6 +65,8 @@ class Inspect {
   fill = $state("mean");
   #pointer = new Latest();
   #noted = "";
+  /** Whether a question was asked since the address was last noted. */
+  #stepped = false;
 
   focused = $derived(this.panels.find((p) => p.id === this.focus) ?? null);
   maps = $derived(this.panels.filter((p): p is MapPanel => p.kind === "map"));
@@ -141,6 +143,7 @@ class Inspect {
     }
     const scene = new Scene(network, image);
     this.scene = scene;
+    this.#stepped = false;
     this.ask = null;
     this.cursor = null;
     this.lit = null;
@@ -155,6 +158,7 @@ class Inspect {
     void scene.load();
     this.showWithin(this.within);
     if (news) this.restore(fields);
+    else this.#noted = state(fields);
   }
 
   /** Goes where a link leads within the image at hand; what this page noted itself is no news. */
@@ -170,6 +174,7 @@ class Inspect {
     const { scene } = this;
     if (!scene) return;
     this.#noted = state(fields);
+    this.#stepped = false;
     const asked = readAsk(fields.t);
     this.ask = asked;
     this.view = readView(fields.v);
@@ -181,7 +186,7 @@ class Inspect {
       for (const panel of this.panels) if (!(panel instanceof ScenePanel)) panel.leave();
       this.panels = texts.slice(0, MOST_PANELS).map((text) => this.#restored(text, scene, asked));
       this.focus = this.panels.at(-1)?.id ?? 0;
-    } else if (asked) void this.pose(asked);
+    } else if (asked) void this.#pose(asked);
     else for (const panel of [...this.panels]) if (!(panel instanceof ScenePanel) && !panel.pinned) this.close(panel);
   }
 
@@ -241,8 +246,11 @@ class Inspect {
     if (needsTruth(within)) this.#wanted("truth");
   }
 
-  wrote(fields: Record<string, string>): void {
+  /** Notes in the address what is seen; another question is a step that the back button undoes. */
+  write(fields: Record<string, string>): void {
     this.#noted = state(fields);
+    place.note(fields, this.#stepped);
+    this.#stepped = false;
   }
 
   /** Shows image, prediction, truth or error in a panel of its own, or goes to the one that is there. */
@@ -264,6 +272,11 @@ class Inspect {
 
   /** Asks about something else: panels of the question before go unless they are pinned, and the quick answer comes. */
   async pose(ask: Ask): Promise<void> {
+    this.#stepped ||= this.ask !== null;
+    await this.#pose(ask);
+  }
+
+  async #pose(ask: Ask): Promise<void> {
     this.ask = ask;
     if (ask.where.kind !== "mask" && this.drawn?.pixels) this.drawn.clear();
     for (const panel of [...this.panels]) {

@@ -22,12 +22,13 @@ class Place {
     history.pushState(null, "", writeAddress(this.address));
   }
 
-  /** Notes a change within the view; no step of its own for the back button. */
-  note(fields: Record<string, string>): void {
+  /** Notes a change within the view. `step`: whether the browser's back button is to undo it. */
+  note(fields: Record<string, string>, step = false): void {
     const changed = Object.entries(fields).some(([name, value]) => (this.fields[name] ?? "") !== value);
     if (!changed) return;
     this.fields = { ...this.fields, ...fields };
-    history.replaceState(null, "", writeAddress(this.address));
+    if (step) history.pushState(null, "", writeAddress(this.address));
+    else history.replaceState(null, "", writeAddress(this.address));
   }
 
   get address(): Address {

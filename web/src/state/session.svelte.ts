@@ -64,13 +64,21 @@ class SessionState {
       this.set = set;
       this.images = images;
       place.note({ s: set.id });
-      this.choose(images.find((i) => i.id === image) ?? images[0] ?? null);
+      this.show(images.find((i) => i.id === image) ?? images[0] ?? null);
     } catch (failed) {
       notices.fail(failed);
     }
   }
 
+  /** Goes to another image: what the address says of questions is about the one before, to which the back button leads. */
   choose(image: ImageInfo | null): void {
+    if (image?.id === this.image?.id) return;
+    this.image = image;
+    place.note({ i: image?.id ?? "", t: "", p: "", v: "" }, place.view === "inspect");
+  }
+
+  /** Shows the image that an address leads to. */
+  show(image: ImageInfo | null): void {
     this.image = image;
     place.note({ i: image?.id ?? "" });
   }
