@@ -1,5 +1,7 @@
 """What tasks give is what the library gives: each is asked once over HTTP and once in Python."""
 
+import base64
+import io
 import json
 from pathlib import Path
 
@@ -274,6 +276,18 @@ def test_a_report_holds_all_of_itself_and_runs_nothing(page: Page, net: str) -> 
     assert "data:image/png;base64," in text
     assert "http://" not in text
     assert "https://" not in text
+    # Numbers as a person reads them; of what draws no figure the picture as it was seen.
+    assert f"<dd>{why['meta']['score']:.4g}</dd>".replace("-", "−") in text
+    mask = np.zeros((192, 384), np.uint8)
+    mask[50:100, 50:100] = 1
+    id = page.send("PUT", "/api/masks?height=192&width=384", mask.tobytes()).json["id"]
+    gone = page.ask("verify", network=net, image=IMAGE, target={"channel": "car"}, what="mask", mask=id, fill="black")
+    report = page.ask("report", title="Without it", items=[{"key": gone["key"], "caption": ""}])
+    text = page.send("GET", f"/api/results/{report['key']}/file.html").body.decode()
+    data = base64.b64decode(text.partition("data:image/png;base64,")[2].partition('"')[0])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), page.array(gone, "picture"))
+    was, now = (gone["meta"][way]["probability"] for way in ("before", "after"))
+    assert f"<dt>p(car)</dt><dd>{was:.4g}, then {now:.4g}</dd>" in text
     missing = page.send(
         "POST", "/api/jobs", json.dumps({"task": "report", "args": {"title": "", "items": [{"key": "0" * 64}]}})
     )

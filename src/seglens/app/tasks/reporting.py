@@ -2,11 +2,14 @@
 
 import base64
 import html
-import json
+import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from seglens.app.tasks.outcome import Outcome
 from seglens.app.tasks.work import Work
@@ -46,6 +49,8 @@ def report(work: Work, payload: Mapping[str, Any]) -> Outcome:
         picture = ""
         if "png" in result["formats"]:
             picture = _picture(made_again(work, item["key"], folder), _told(result))
+        elif "picture" in result["arrays"]:
+            picture = _plane((folder / "picture.bin").read_bytes(), result["arrays"]["picture"]["shape"], _told(result))
         parts.append(_figure(picture, item["caption"], result))
     title = html.escape(payload["title"])
     page = (
@@ -63,8 +68,18 @@ def _picture(outcome: Outcome, words: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.png"
         outcome.save(path)
-        data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
+        return _image(path.read_bytes(), words)
+
+
+def _plane(data: bytes, shape: Sequence[int], words: str) -> str:
+    """A picture that is kept as its bytes, of a result that draws no figure."""
+    out = io.BytesIO()
+    Image.fromarray(np.frombuffer(data, np.uint8).reshape(shape)).save(out, "PNG")
+    return _image(out.getvalue(), words)
+
+
+def _image(png: bytes, words: str) -> str:
+    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _told(result: Mapping[str, Any]) -> str:
@@ -77,10 +92,25 @@ def _figure(picture: str, caption: str, result: Mapping[str, Any]) -> str:
     facts: dict[str, Any] = {
         k: meta[k] for k in ("method", "target", "layer", "score", "of", "unit", "fill") if meta.get(k) is not None
     }
-    facts |= {k: json.dumps(v) for k in ("parameters", "numbers", "overall") if (v := meta.get(k))}
+    if "quantity" in meta:
+        facts[meta["quantity"]] = f"{_said(meta['before']['probability'])}, then {_said(meta['after']['probability'])}"
+    facts |= {k: v for k in ("parameters", "numbers", "overall") if (v := meta.get(k))}
     facts |= dict(meta.get("provenance") or {})
-    listed = "".join(f"<dt>{html.escape(str(k))}</dt><dd>{html.escape(str(v))}</dd>" for k, v in facts.items())
+    listed = "".join(f"<dt>{html.escape(str(k))}</dt><dd>{html.escape(_said(v))}</dd>" for k, v in facts.items())
     notes = "".join(f"<p>{html.escape(str(n))}</p>" for n in meta.get("notes") or [])
     said = html.escape(caption or _told(result))
     code = f"<pre>{html.escape(result['python'])}</pre>" if result["python"] else ""
     return f"<figure>{picture}<figcaption>{said}</figcaption>{notes}<dl>{listed}</dl>{code}</figure>\n"
+
+
+def _said(value: Any) -> str:
+    """A fact as a person reads it: numbers to four digits, no brackets."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{k} {_said(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
