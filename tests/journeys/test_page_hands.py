@@ -189,6 +189,20 @@ class Fingers:
         return self.x + (column + 0.5 - 128) * scale, self.y + (row + 0.5 - 64) * scale
 
 
+def test_what_was_called_off_is_asked_again(browser: Any, address: str) -> None:
+    # A patch for each pixel: more passes than anybody waits for.
+    with tabs(browser, address) as tab:
+        tab.go("#/inspect?i=streets-3&t=rider~~predicted(rider)&p=prediction|map:occlusion;stride=1")
+        panel = tab.page.locator('[data-panel="2"]')
+        for again in (True, False):
+            tab.panel(2, "waiting")
+            panel.get_by_role("button", name="Cancel").click()
+            panel.get_by_text("Cancelled.").wait_for()
+            if again:
+                panel.get_by_role("button", name="Ask again").click()
+        tab.keep("hands-6-called-off")
+
+
 def test_fingers_pinch_and_move(browser: Any, address: str) -> None:
     with tabs(browser, address) as tab:
         tab.go()

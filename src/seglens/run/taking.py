@@ -89,8 +89,9 @@ class Taking:
 
     def _means(self, y: Tensor) -> NDArray[np.float64]:
         """[K]: the mean probability of each class over the region."""
-        p = self._network.scores(y, "probabilities")[0].cpu()
-        return np.array([float(one[self._inside].double().mean()) for one in p])
+        p = self._network.scores(y, "probabilities")[0]
+        inside = self._inside.to(p.device)
+        return np.array([float(one[inside].mean()) for one in p])
 
     def _carried(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask [*grid] on the picture."""

@@ -34,10 +34,10 @@ describe("what became of it", () => {
   it("is said by what random parts do as well", () => {
     expect(verdict({})).toContain("the network is far less sure that this is rider.");
     cleanup();
-    expect(verdict({ p_value: 0.81 })).toContain("far less sure that this is rider, but random parts as large do as much.");
+    expect(verdict({ p_value: 0.81 })).toContain("far less sure that this is rider, but 16 of 20 random parts as large do as much.");
     cleanup();
     expect(verdict({ after: answer(0.3, "person"), p_value: 0.5 })).toContain(
-      "calls this person, no longer rider, but random parts as large do as much.",
+      "calls this person, no longer rider, but 10 of 20 random parts as large do as much.",
     );
     cleanup();
     expect(verdict({ after: answer(0.899, "rider"), p_value: 0.9 })).toContain("still calls this rider: that part is not what it goes by.");

@@ -64,6 +64,16 @@ abstract class Asking extends Base {
     if (live && (live.state === "running" || live.state === "waiting")) jobs.leave(live.id, this).catch((f: unknown) => notices.fail(f));
   }
 
+  /** Asks, and shows what is answered. */
+  abstract run(): Promise<void>;
+
+  /** The same once more, after it failed or was called off. */
+  async again(): Promise<void> {
+    this.stage = "waiting";
+    this.fault = "";
+    await this.run();
+  }
+
   /** The panel was closed: what still runs for it is stopped. */
   leave(): void {
     this.gone = true;
