@@ -97,6 +97,7 @@ class SessionState {
   }
 
   #take(network: NetworkInfo): void {
+    notices.clear();
     this.network = network;
     // Chosen layers are those of the network before.
     place.note(place.fields.n === network.source ? {} : { n: network.source, l: "" });
