@@ -276,7 +276,7 @@ def test_a_report_holds_all_of_itself_and_runs_nothing(page: Page, net: str) -> 
     assert "data:image/png;base64," in text
     assert "http://" not in text
     assert "https://" not in text
-    # Numbers as a person reads them; of what draws no figure the picture as it was seen.
+    # Numbers as a person reads them; what was painted away has its figure.
     assert f"<dd>{why['meta']['score']:.4g}</dd>".replace("-", "−") in text
     mask = np.zeros((192, 384), np.uint8)
     mask[50:100, 50:100] = 1
@@ -285,7 +285,10 @@ def test_a_report_holds_all_of_itself_and_runs_nothing(page: Page, net: str) -> 
     report = page.ask("report", title="Without it", items=[{"key": gone["key"], "caption": ""}])
     text = page.send("GET", f"/api/results/{report['key']}/file.html").body.decode()
     data = base64.b64decode(text.partition("data:image/png;base64,")[2].partition('"')[0])
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), page.array(gone, "picture"))
+    assert Image.open(io.BytesIO(data)).width > 1000
+    kept = np.load(io.BytesIO(page.send("GET", f"/api/results/{gone['key']}/file.npz").body))
+    assert np.array_equal(kept["picture-without"], page.array(gone, "picture"))
+    assert np.array_equal(kept["prediction-without"], page.array(gone, "after"))
     was, now = (gone["meta"][way]["probability"] for way in ("before", "after"))
     assert f"<dt>p(car)</dt><dd>{was:.4g}, then {now:.4g}</dd>" in text
     missing = page.send(

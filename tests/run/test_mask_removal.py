@@ -1,9 +1,15 @@
 """A mask taken away is what verify takes away where the two are the same, and what is counted is what is seen."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 import seglens as sl
+from seglens.core.convention import Convention
+from seglens.core.saving import as_json
 from seglens.datasets.streets import Streets
 from seglens.run.mask_removal import MaskRemoval, changes, remove_mask
 
@@ -99,6 +105,43 @@ def test_probabilities_are_means_over_the_region(network: sl.Network, street: np
         names = answer.segmentation.classes.names
         assert answer.probabilities[names.index("rider")] == pytest.approx(answer.probability, abs=1e-6)
         assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["streets-unet", "streets-classifier"])
+def test_it_is_saved_as_numbers_raw_values_and_figures(street: np.ndarray, tmp_path: Path, name: str) -> None:
+    mask = np.zeros(street.shape[:2], bool)
+    mask[60:150, 90:260] = True
+    found = remove_mask(name, street, mask, "car")
+    told = json.loads(found.save(tmp_path / "a.json").read_text())
+    assert told == json.loads(as_json(found.to_dict()))
+    assert told["after"]["probability"] == pytest.approx(found.after.probability)
+    raw = np.load(found.save(tmp_path / "a.npz"))
+    assert json.loads(str(raw["head"])) == told
+    assert np.array_equal(raw["removed"], found.removed)
+    assert np.array_equal(raw["picture-without"], seen(found))
+    assert np.array_equal(raw["probabilities-without"], found.after.probabilities)
+    assert ("prediction-without" in raw) == (name == "streets-unet")
+    for suffix in ("png", "svg", "pdf"):
+        assert found.save(tmp_path / f"a.{suffix}").stat().st_size > 10_000
+    words = (tmp_path / "a.svg").read_text()
+    assert "car" in words
+    assert ("Segmentation without it" in words) == (name == "streets-unet")
+    with pytest.raises(sl.errors.NameNotFoundError, match=r"a\.txt"):
+        found.save(tmp_path / "a.txt")
+
+
+def test_of_a_volume_the_slice_is_drawn_of_which_most_was_taken(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    module = torch.nn.Conv3d(1, 3, 3, padding=1)
+    with torch.no_grad():
+        module.weight.copy_(torch.randn(module.weight.shape, generator=generator))
+    network = sl.Network(module=module, convention=Convention(channels=1))
+    volume = np.random.default_rng(1).random((6, 12, 10)).astype(np.float32)
+    mask = np.zeros(volume.shape, bool)
+    mask[4, 2:9, 2:9] = True
+    mask[2, 3, 3] = True
+    found = remove_mask(network, volume, mask, 0)
+    assert "slice 4" in found.save(tmp_path / "volume.svg").read_text()
 
 
 @pytest.mark.parametrize(

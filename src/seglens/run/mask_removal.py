@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from seglens.core.errors import ParameterError, ShapeError
 from seglens.core.images import Source
+from seglens.core.saving import as_json, suffix_of, write_arrays, write_text
 from seglens.core.targets import Channel, Target, Targets
 from seglens.perturb import fills
 from seglens.run.explain import provenance
@@ -23,7 +25,12 @@ from seglens.run.questions import (
     times,
 )
 from seglens.run.taking import Taking, quantity_of
-from seglens.run.verification import Answer, composed
+from seglens.run.verification import Answer, chance, composed
+from seglens.viz.media.files import FIGURES, drawing, write_drawn
+from seglens.viz.removal.content import RemovalContent
+
+FORMATS = (*FIGURES, "npz", "json")
+"""Suffixes that a removal can be saved with."""
 
 _LIKELY = 0.01  # mean probability in the region from which on a class is told of that is nowhere
 
@@ -51,6 +58,91 @@ class MaskRemoval:
     whole: bool
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form, stable for --json; `change` as of `changes`."""
+        return {
+            "network": self.before.segmentation.network,
+            "image": self.before.segmentation.name,
+            "target": self.target,
+            "quantity": self.quantity,
+            "fill": self.fill,
+            "removed_pixels": self.removed_pixels,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "change": changes(self.before, self.after, self.region),
+            "notes": list(self.notes),
+            "provenance": dict(self.provenance),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write to `path`: .png, .svg, .pdf draw the picture and what was made of it, before and after; .json has all
+        numbers, .npz those and the raw values: masks, the picture without it, labels, probabilities [K].
+
+        Raises NameNotFoundError for another suffix, MissingExtraError.
+        """
+        path = Path(path)
+        suffix = suffix_of(path, FORMATS)
+        if suffix == "json":
+            write_text(as_json(self.to_dict()) + "\n", path)
+        elif suffix == "npz":
+            write_arrays(self._arrays(), path)
+        else:
+            with drawing("drawing what was taken away"):
+                from seglens.viz.removal.figure import removal_figure
+
+            write_drawn(removal_figure(self._content()), path)
+        return path
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        found: dict[str, NDArray[Any]] = {
+            "head": np.array(as_json(self.to_dict())),
+            "removed": self.removed,
+            "region": self.region,
+            "picture-without": self.after.segmentation.image,
+        }
+        for name, answer in (("before", self.before), ("without", self.after)):
+            found[f"probabilities-{name}"] = answer.probabilities
+            s = answer.segmentation
+            labels = s.masks if s.labels is None else s.labels
+            if labels is not None and not self.whole:
+                found[f"prediction-{name}"] = labels
+        return found
+
+    def _content(self) -> RemovalContent:
+        """What the figure shows."""
+        before, after = self.before.segmentation, self.after.segmentation
+        told = changes(self.before, self.after, self.region)
+        told.sort(key=lambda c: -abs(c["likely_after"] - c["likely_before"]))
+        heads, keys = ("probability before", "without it"), ("likely_before", "likely_after")
+        rows = [(c["index"], tuple(chance(c[k]) for k in keys)) for c in told]
+        if not self.whole:
+            heads = ("pixels of the region", "without it", *heads)
+            counted = [tuple(f"{c[k]:,}" for k in ("region_before", "region_after")) for c in told]
+            rows = [(i, (*pixels, *cells)) for (i, cells), pixels in zip(rows, counted, strict=True)]
+        labels = [
+            s.labels if s.labels is not None else np.where(s.mask(self.label), self.label, -1) for s in (before, after)
+        ]
+        where = "" if self.whole else " over the region"
+        was, now = chance(self.before.probability), chance(self.after.probability)
+        return RemovalContent(
+            title=f"{self.target}: {self.quantity}{where} is {was}, without a part of the picture {now}",
+            facts=(
+                f"taken away: {int(self.removed.sum()):,} pixels",
+                f"filled with: {self.fill}",
+                before.network,
+                before.name,
+            ),
+            pictures=(before.image, after.image),
+            removed=self.removed,
+            region=None if self.whole else self.region,
+            labels=None if self.whole else (labels[0], labels[1]),
+            classes=before.classes,
+            outside="no class" if before.labels is not None else f"not {before.classes.names[self.label]}",
+            heads=heads,
+            rows=tuple(rows),
+            notes=self.notes,
+        )
 
 
 def remove_mask(

@@ -2,14 +2,10 @@
 
 import base64
 import html
-import io
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from seglens.app.tasks.outcome import Outcome
 from seglens.app.tasks.work import Work
@@ -49,8 +45,6 @@ def report(work: Work, payload: Mapping[str, Any]) -> Outcome:
         picture = ""
         if "png" in result["formats"]:
             picture = _picture(made_again(work, item["key"], folder), _told(result))
-        elif "picture" in result["arrays"]:
-            picture = _plane((folder / "picture.bin").read_bytes(), result["arrays"]["picture"]["shape"], _told(result))
         parts.append(_figure(picture, item["caption"], result))
     title = html.escape(payload["title"])
     page = (
@@ -68,18 +62,8 @@ def _picture(outcome: Outcome, words: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.png"
         outcome.save(path)
-        return _image(path.read_bytes(), words)
-
-
-def _plane(data: bytes, shape: Sequence[int], words: str) -> str:
-    """A picture that is kept as its bytes, of a result that draws no figure."""
-    out = io.BytesIO()
-    Image.fromarray(np.frombuffer(data, np.uint8).reshape(shape)).save(out, "PNG")
-    return _image(out.getvalue(), words)
-
-
-def _image(png: bytes, words: str) -> str:
-    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
 
 
 def _told(result: Mapping[str, Any]) -> str:

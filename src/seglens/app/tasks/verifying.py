@@ -14,7 +14,7 @@ from seglens.core.errors import SeglensError
 from seglens.core.explanation import Explanation
 from seglens.core.network import Network
 from seglens.run.describe import colours_of
-from seglens.run.mask_removal import changes, remove_mask
+from seglens.run.mask_removal import FORMATS, changes, remove_mask
 from seglens.run.segment import Segmentation
 from seglens.run.verification import Answer
 from seglens.run.verify import verify as run
@@ -122,6 +122,8 @@ def _without_mask(
         meta=meta,
         arrays={**_planes(found.before, found.after, labelled=not found.whole), "removed": found.removed},
         python=line,
+        formats=FORMATS,
+        save=found.save,
     )
 
 

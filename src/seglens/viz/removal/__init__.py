@@ -1,0 +1,1 @@
+"""Pictures without a part of them: what a figure shows, and the figure."""
