@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from seglens.viz.colours import class_colours
 from seglens.viz.media.legend import class_legend
-from seglens.viz.media.sheet import GAP, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, wrapped
+from seglens.viz.media.sheet import GAP, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet
+from seglens.viz.media.table import table
 from seglens.viz.outline import Segments, edges
 from seglens.viz.picture import colour, labels_picture
 from seglens.viz.removal.content import RemovalContent
@@ -51,26 +52,9 @@ def removal_figure(c: RemovalContent) -> Figure:
             y = max(
                 y, below if labels is None else class_legend(sheet, x, below, _COLUMN, labels, c.classes, c.outside)
             )
-    y = _table(sheet, y + 0.12, c, wide)
+    colours: list[tuple[int, int, int]] = [(r, g, b) for r, g, b in class_colours(c.classes).tolist()]
+    rows = [(c.classes.names[index], colours[index], cells) for index, cells in c.rows]
+    y = table(sheet, y + 0.12, wide, c.heads, rows, 0.17, _ROWS)
     for note in c.notes:
         y = sheet.paragraph(MARGIN, y + 0.03, note, wide, SMALL, lines=4, colour=QUIET)
     return sheet.figure(y + MARGIN)
-
-
-def _table(sheet: Sheet, y: float, c: RemovalContent, wide: float) -> float:
-    """The classes with their numbers. Returns the y below it."""
-    ends = [MARGIN + wide * (1 - 0.17 * k) for k in range(len(c.heads))][::-1]
-    heads = [wrapped(head, SMALL, wide * 0.16, 2, bold=True) for head in c.heads]
-    for x, lines in zip(ends, heads, strict=True):
-        for k, line in enumerate(lines):
-            sheet.text(x, y + k * _STEP, line, SMALL, bold=True, colour=QUIET, align="right")
-    y += max(map(len, heads)) * _STEP + 0.02
-    colours = class_colours(c.classes)
-    for index, cells in c.rows[:_ROWS]:
-        sheet.swatch(MARGIN, y + 0.02, 0.08, tuple(float(v) / 255 for v in colours[index]))
-        sheet.text(MARGIN + 0.14, y, wrapped(c.classes.names[index], SMALL, wide * 0.3, 1)[0], SMALL)
-        for x, cell in zip(ends, cells, strict=True):
-            sheet.text(x, y, cell, SMALL, align="right")
-        y += _STEP + 0.02
-    more = len(c.rows) - _ROWS
-    return sheet.text(MARGIN, y, f"and {more} more", SMALL, colour=QUIET) if more > 0 else y

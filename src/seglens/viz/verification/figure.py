@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from seglens.viz import words
 from seglens.viz.media.legend import class_legend, legend
 from seglens.viz.media.sheet import FAINT, GAP, LINE, MARGIN, QUIET, SMALL, TEXT, TITLE, Sheet, wrapped
+from seglens.viz.media.table import table
 from seglens.viz.verification import content
 from seglens.viz.verification.content import Board, Content, Panel
 
@@ -31,7 +32,7 @@ def verification_figure(c: Content) -> Figure:
         y = _row(sheet, y + 0.14, c, b, start, box)
     y = sheet.paragraph(MARGIN, y + 0.14, " ".join(c.said), wide, TEXT + 1)
     y = _scale(sheet, y + 0.16, c, wide)
-    y = _table(sheet, y + 0.12, c, wide)
+    y = table(sheet, y + 0.12, wide, content.heads(c), content.rows(c), 0.21, _ROWS)
     for remark in b.remarks:
         y = sheet.paragraph(MARGIN, y + 0.03, remark, wide, SMALL, lines=4, colour=QUIET)
     return sheet.figure(y + MARGIN)
@@ -88,27 +89,6 @@ def _scale(sheet: Sheet, y: float, c: Content, wide: float) -> float:
             sheet.block(at(v) - thick / 2, y - up, thick, tall + up, _unit(rgb))
     y = sheet.text(MARGIN, y + tall + 0.03 + _STEP, f"{c.quantity} over the region", SMALL, bold=True, colour=QUIET)
     return legend(sheet, MARGIN, y + 0.02, wide, [(text, rgb) for text, rgb, _ in content.marks(c)])
-
-
-def _table(sheet: Sheet, y: float, c: Content, wide: float) -> float:
-    """Numbers of the target and shares of the region's classes, before and after. Returns the y below it."""
-    ends = [MARGIN + wide * part for part in (0.58, 0.79, 1.0)]
-    for x, head in zip(ends, content.heads(c), strict=True):
-        for k, line in enumerate(wrapped(head, SMALL, wide * 0.2, 2, bold=True)):
-            sheet.text(x, y + k * _STEP, line, SMALL, bold=True, colour=QUIET, align="right")
-    y += 2 * _STEP + 0.02
-    told = content.rows(c)
-    for name, rgb, cells in told[:_ROWS]:
-        left = MARGIN
-        if rgb is not None:
-            sheet.swatch(left, y + 0.02, 0.08, _unit(rgb))
-            left += 0.14
-        sheet.text(left, y, wrapped(name, SMALL, wide * 0.4, 1)[0], SMALL)
-        for x, cell in zip(ends, cells, strict=True):
-            sheet.text(x, y, cell, SMALL, align="right")
-        y += _STEP + 0.02
-    more = len(told) - _ROWS
-    return sheet.text(MARGIN, y, f"and {more} more", SMALL, colour=QUIET) if more > 0 else y
 
 
 def _unit(rgb: tuple[int, int, int] | NDArray[np.uint8]) -> tuple[float, ...]:
