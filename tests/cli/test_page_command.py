@@ -23,8 +23,11 @@ def test_a_network_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None
     assert "bad.pt2" in flat(run("app", "bad.pt2", code=1))
 
 
-def test_pictures_and_folders_that_are_not_there_are_said_at_once() -> None:
+def test_pictures_and_folders_that_are_not_there_are_said_at_once(tmp_path: Path) -> None:
     assert "no file or folder 'nowhere'" in flat(run("app", "streets-unet", "nowhere", code=1))
+    (tmp_path / "notes.md").write_text("# none")
+    said = flat(run("app", "streets-unet", tmp_path / "notes.md", code=1))
+    assert "notes.md is no picture that the page shows. Expected .png" in said
     assert "no folder" in flat(run("app", "--root", "nowhere", code=1))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from seglens.app import check_extra
+from seglens.app.paths import IMAGES
 from seglens.app.settings import Settings
 from seglens.cli import show
 from seglens.cli.arguments import opened
@@ -94,7 +95,9 @@ def _roots(network: str | None, images: Path | None, more: list[Path]) -> list[P
 
 
 def _check_images(images: Path) -> None:
-    """Raise ImageError for pictures that are not there."""
+    """Raise ImageError for pictures that are not there, or that no browser shows."""
     if not images.exists():
         raise ImageError(f"no file or folder {str(images)!r}.\n  Give a folder of pictures, or one picture.")
+    if images.is_file() and images.suffix.lower() not in IMAGES:
+        raise ImageError(f"{images.name} is no picture that the page shows.\n  Expected {' '.join(IMAGES)}.")
     expand_paths(images)
