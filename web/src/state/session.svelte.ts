@@ -17,6 +17,8 @@ class SessionState {
   images = $state.raw<ImageInfo[]>([]);
   image = $state.raw<ImageInfo | null>(null);
   connection = $state<LiveState>("connecting");
+  /** How many times a set was asked for: of two answers under way, the one to the later question is shown. */
+  #asked = 0;
 
   /** Asks the server what there is, and opens what the address names, or else what the command line named. */
   async start(): Promise<void> {
@@ -59,8 +61,10 @@ class SessionState {
   async openSet(id: string, image = ""): Promise<void> {
     const set = this.sets.find((s) => s.id === id) ?? this.sets[0];
     if (!set) return;
+    const turn = ++this.#asked;
     try {
       const images = await imagesOf(set.id);
+      if (turn !== this.#asked) return;
       this.set = set;
       this.images = images;
       place.note({ s: set.id });

@@ -29,14 +29,16 @@ class Own {
   async images(files: readonly File[]): Promise<void> {
     const limit = session.info?.limits.upload ?? Infinity;
     let last: ImageInfo | null = null;
-    await this.#each(files, async (file) => {
+    const take = async (file: File): Promise<string> => {
       if (file.size > limit) {
         throw new Error(`has ${megabytes(file.size)}; at most ${megabytes(limit)} can be uploaded. Scale it down, or open its folder.`);
       }
       last = await upload(file);
       return "uploaded";
+    };
+    await this.#each(files, take, async () => {
+      if (last) await show((last as ImageInfo).set, (last as ImageInfo).id);
     });
-    if (last) await show((last as ImageInfo).set, (last as ImageInfo).id);
   }
 
   /** Files that were let fall on the page. Of a folder a browser gives a file without content. */
@@ -84,7 +86,8 @@ class Own {
     this.fates = [];
   }
 
-  async #each(files: readonly File[], what: (file: File) => Promise<string>): Promise<void> {
+  /** Files are said to be taken once what follows from them is on the page as well. */
+  async #each(files: readonly File[], what: (file: File) => Promise<string>, after?: () => Promise<void>): Promise<void> {
     this.busy = true;
     this.fates = files.map((file) => ({ file: file.name, words: "", good: true }));
     for (const [i, file] of files.entries()) {
@@ -96,7 +99,13 @@ class Own {
       }
       this.fates = this.fates.map((old, k) => (k === i ? fate : old));
     }
-    this.busy = false;
+    try {
+      await after?.();
+    } catch (failed) {
+      notices.fail(failed);
+    } finally {
+      this.busy = false;
+    }
   }
 }
 
