@@ -56,9 +56,11 @@ def test_a_search_is_watched_paused_and_gone_on_with_as_if_nothing_had_been(page
         assert seen["meta"]["stopped"] >= 1
         plane = page.send("GET", f"/api/jobs/{job['id']}/preview/map")
         assert len(plane.body) == 2 * int(np.prod(seen["arrays"]["map"]["shape"]))
-        page.send("DELETE", f"/api/jobs/{job['id']}")
+        answer = json.loads(page.send("DELETE", f"/api/jobs/{job['id']}").body)
         paused = page.over(job["id"])
         assert paused["state"] == "paused"
+        # The answer may reach a page after the word of the pause: by their times it is told which is the later.
+        assert running["at"] < answer["at"] < paused["at"]
         part = page.get(f"/api/results/{job['key']}")
         assert 1 <= part["meta"]["stopped"] < 9
         assert len(part["meta"]["curves"]["loss"]) == 9

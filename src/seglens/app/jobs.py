@@ -74,10 +74,12 @@ class Job:
         return self.state not in ("waiting", "running")
 
     def to_dict(self) -> dict[str, Any]:
-        """Job of api.ts."""
-        running = 0.0 if self.since is None else time.monotonic() - self.since
+        """Job of api.ts, as it is now."""
+        now = time.monotonic()
+        running = 0.0 if self.since is None else now - self.since
         return {
             "id": self.id,
+            "at": now,
             "task": self.task,
             "key": self.key,
             "title": self.title,

@@ -136,6 +136,8 @@ export type JobState = "waiting" | "running" | "paused" | "done" | "failed" | "c
  */
 export interface Job {
   id: string;
+  /** When it was as it is said here, in seconds of the server's clock: words of one job may arrive in another order. */
+  at: number;
   task: string;
   key: string;
   title: string;

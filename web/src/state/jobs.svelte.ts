@@ -17,10 +17,10 @@ class Jobs {
     return [...this.all.values()].filter((j) => j.state === "running" || j.state === "waiting");
   }
 
-  /** What the socket says. */
+  /** What the socket says, or an answer, which the socket may have overtaken. */
   hear(job: Job): void {
     const under = job.state === "waiting" || job.state === "running";
-    if (under && this.#left.has(job.id)) return;
+    if ((under && this.#left.has(job.id)) || job.at < (this.all.get(job.id)?.at ?? job.at)) return;
     this.all.set(job.id, job);
     const ended = this.#waiting.get(job.id);
     if (!ended || under) return;
@@ -90,11 +90,10 @@ class Jobs {
     }
   }
 
-  /** The socket may have told of the end before the answer to the request came. */
+  /** From now on this tab hears of it again. */
   #begin(job: Job): void {
-    const known = this.all.get(job.id);
-    const back = this.#left.delete(job.id);
-    if (back || !known || known.state === "paused") this.all.set(job.id, job);
+    this.#left.delete(job.id);
+    this.hear(job);
   }
 
   #end(id: string, who: unknown): Promise<void> {

@@ -13,7 +13,7 @@ let job: Job;
 beforeEach(() => {
   vi.resetAllMocks();
   const id = `j${++n}`;
-  job = { id, task: "explain", key: "k", title: "rise", state: "running", what: "", done: 0, total: 9, seconds: 0, preview: 0, resumable: false, error: null };
+  job = { id, at: 1, task: "explain", key: "k", title: "rise", state: "running", what: "", done: 0, total: 9, seconds: 0, preview: 0, resumable: false, error: null };
   client.submit.mockImplementation(() => Promise.resolve({ job, result: null }));
   client.resumeJob.mockImplementation(() => Promise.resolve(job));
   client.resultOf.mockResolvedValue("found");
@@ -50,16 +50,17 @@ describe("a job for which several wait", () => {
   it("is over for the tab that cancelled it, though it runs on for others", async () => {
     const first = asked({});
     await settled();
-    client.cancelJob.mockResolvedValue({ ...job, state: "cancelled" });
+    client.cancelJob.mockResolvedValue({ ...job, at: 2, state: "cancelled" });
     await jobs.cancel(job.id);
-    jobs.hear({ ...job, done: 3 });
+    jobs.hear({ ...job, at: 3, done: 3 });
     await settled();
     expect(first.became).toBe("Cancelled");
     expect(jobs.all.get(job.id)?.state).toBe("cancelled");
+    client.submit.mockResolvedValue({ job: { ...job, at: 4 }, result: null });
     const again = asked({});
     await settled();
     expect(jobs.all.get(job.id)?.state).toBe("running");
-    jobs.hear({ ...job, state: "done" });
+    jobs.hear({ ...job, at: 5, state: "done" });
     await settled();
     expect(again.became).toBe("found");
   });
@@ -67,14 +68,39 @@ describe("a job for which several wait", () => {
   it("is paused for the tab that paused it, and joined when it goes on", async () => {
     const first = asked({});
     await settled();
-    client.cancelJob.mockResolvedValue({ ...job, state: "paused" });
+    client.cancelJob.mockResolvedValue({ ...job, at: 2, state: "paused" });
     await jobs.cancel(job.id);
     await settled();
     expect(first.became).toBe("found");
+    client.resumeJob.mockResolvedValue({ ...job, at: 3 });
     const rest = jobs.resume(job.id);
     await settled();
     expect(jobs.all.get(job.id)?.state).toBe("running");
-    jobs.hear({ ...job, state: "done" });
+    jobs.hear({ ...job, at: 4, state: "done" });
     expect(await rest).toBe("found");
+  });
+
+  it("stays paused where the answer to the pause comes after the word of it", async () => {
+    const first = asked({});
+    await settled();
+    client.cancelJob.mockImplementation(async () => {
+      jobs.hear({ ...job, at: 3, state: "paused" });
+      return { ...job, at: 2 };
+    });
+    await jobs.cancel(job.id);
+    await settled();
+    expect(first.became).toBe("found");
+    expect(jobs.all.get(job.id)?.state).toBe("paused");
+  });
+
+  it("goes on though the word of its pause comes after the answer to 'go on'", async () => {
+    jobs.hear({ ...job, at: 2, state: "paused" });
+    client.resumeJob.mockResolvedValue({ ...job, at: 4 });
+    let ended = false;
+    void jobs.resume(job.id).then(() => (ended = true));
+    await settled();
+    jobs.hear({ ...job, at: 3, state: "paused" });
+    await settled();
+    expect([ended, jobs.all.get(job.id)?.state]).toEqual([false, "running"]);
   });
 });
