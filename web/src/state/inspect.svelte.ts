@@ -7,7 +7,7 @@ import { Latest } from "../core/latest";
 import { equal, pixelsIn } from "../core/masks";
 import { FIT, type Point, readView, type View, writeView } from "../core/zoom";
 import { type PanelText, readAsk, readPanels, type Value, writeAsk, writePanels } from "../views/inspect/link";
-import type { Ask, Where } from "../views/inspect/question";
+import { type Ask, isAnywhere, type Where } from "../views/inspect/question";
 import { needsTruth, readShown, type Shown, type Within, writeShown } from "../views/inspect/shown";
 import { Drawing } from "./inspect/drawing.svelte";
 import { MapPanel, type Panel, ScenePanel, type Slot, VerifyPanel } from "./inspect/panel.svelte";
@@ -132,6 +132,9 @@ class Inspect {
   open(network: NetworkInfo, image: ImageInfo, fields: Record<string, string>): void {
     if (this.scene?.network.id === network.id && this.scene.image.id === image.id) return;
     const alike = this.scene?.network.task === network.task;
+    const moved = this.scene !== null && this.scene.image.id !== image.id;
+    // Another network is asked the same, where it knows the class.
+    const same = !moved && alike && network.classes.some((c) => c.name === this.ask?.channel) ? this.ask : null;
     const kinds = this.panels.flatMap((p) => (p instanceof ScenePanel && alike ? [p.kind] : []));
     for (const panel of this.panels) if (!(panel instanceof ScenePanel)) panel.leave();
     this.#pointer.clear();
@@ -151,14 +154,17 @@ class Inspect {
     this.drawn = scene.flat ? new Drawing(scene.size) : null;
     this.away = scene.flat ? new Drawing(scene.size) : null;
     this.method ||= this.quick()?.name ?? "";
-    const news = this.#isNews(fields);
+    const news = moved ? state(fields) !== state({}) : this.#isNews(fields);
     this.panels = [];
     for (const kind of new Set(kinds)) if (image.truth || (kind !== "truth" && kind !== "error")) this.show(kind);
     if (!this.panels.length) this.show(network.task === "segment" ? "prediction" : "image");
     void scene.load();
     this.showWithin(this.within);
     if (news) this.restore(fields);
-    else this.#noted = state(fields);
+    else {
+      this.#noted = state(fields);
+      if (same && isAnywhere(same.where)) void this.#pose(same);
+    }
   }
 
   /** Goes where a link leads within the image at hand; what this page noted itself is no news. */

@@ -3,6 +3,8 @@
 import type { ImageInfo, ImageSet, Message, NetworkInfo, Session } from "../core/api";
 import { imagesOf, ownSocket, session as askSession, standing } from "../core/client";
 import { live, type LiveState } from "../core/live";
+import { readAsk } from "../views/inspect/link";
+import { isAnywhere } from "../views/inspect/question";
 import { jobs } from "./jobs.svelte";
 import { notices } from "./notices.svelte";
 import { place } from "./place.svelte";
@@ -63,35 +65,45 @@ class SessionState {
     if (!set) return;
     const turn = ++this.#asked;
     try {
-      const images = await imagesOf(set.id);
-      if (turn !== this.#asked) return;
-      this.set = set;
-      this.images = images;
-      place.note({ s: set.id });
-      this.show(images.find((i) => i.id === image) ?? images[0] ?? null);
+      // A page of the list after the other: it is open with the one that has the image.
+      let images: ImageInfo[] = [];
+      let open = false;
+      let ended = false;
+      while (!ended) {
+        const page = await imagesOf(set.id, images.length);
+        if (turn !== this.#asked) return;
+        images = [...images, ...page];
+        ended = page.length === 0 || images.length >= set.size;
+        if (open) this.images = [...this.images, ...page];
+        else if (ended || !image || page.some((i) => i.id === image)) {
+          open = true;
+          this.set = set;
+          this.images = images;
+          place.note({ s: set.id });
+          this.show(images.find((i) => i.id === image) ?? images[0] ?? null);
+        }
+      }
     } catch (failed) {
       notices.fail(failed);
     }
   }
 
-  /** Goes to another image: what the address says of questions is about the one before, to which the back button leads. */
+  /**
+   * Goes to another image; the back button leads to the one before, and to what was asked there. A question that
+   * names no place of a picture, such as that about all that is called rider, is asked of the new one too.
+   */
   choose(image: ImageInfo | null): void {
     if (image?.id === this.image?.id) return;
     this.image = image;
-    place.note({ i: image?.id ?? "", t: "", p: "", v: "" }, place.view === "inspect");
+    const { t = "" } = place.fields;
+    const asked = readAsk(t);
+    place.note({ i: image?.id ?? "", t: asked && isAnywhere(asked.where) ? t : "", p: "", v: "" }, place.view === "inspect");
   }
 
   /** Shows the image that an address leads to. */
   show(image: ImageInfo | null): void {
     this.image = image;
     place.note({ i: image?.id ?? "" });
-  }
-
-  /** The next image of the set, or with −1 the one before; stays at the ends. */
-  step(by: 1 | -1): void {
-    const at = this.images.findIndex((i) => i.id === this.image?.id);
-    const next = this.images[at + by];
-    if (next) this.choose(next);
   }
 
   /** An image with news, such as truth of its own or scores, in the place of what was known of it. */

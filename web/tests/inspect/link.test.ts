@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { readAddress, writeAddress } from "../../src/core/address";
 import { type PanelText, readAsk, readPanels, writeAsk, writePanels } from "../../src/views/inspect/link";
 import { readShown, type Shown, USUALLY, writeShown } from "../../src/views/inspect/shown";
-import { type Ask, readWhere, regionText, sameAsk, targetOf, type Where, whereInWords } from "../../src/views/inspect/question";
+import { type Ask, isAnywhere, readWhere, regionText, sameAsk, targetOf, trulyOf, type Where, whereInWords } from "../../src/views/inspect/question";
 
 const wheres: Where[] = [
   { kind: "class" },
@@ -112,6 +112,20 @@ describe("how things are shown", () => {
   it("stays usual where a link says what cannot be", () => {
     expect(readShown("opacity:7;sign:sideways;strength:-1;to:;nothing:1;shared:perhaps;__proto__:1")).toEqual(USUALLY);
   });
+});
+
+it("places of any picture are told from those of one", () => {
+  expect(wheres.filter(isAnywhere).map((where) => regionText(where, "rider"))).toEqual([
+    "predicted(rider)",
+    "everything",
+    "border(predicted(rider), 3) & ~truth(rider)",
+  ]);
+  expect(isAnywhere({ kind: "text", text: "truth(rider) & box(0, 0, 9, 9)" })).toBe(false);
+});
+
+it("of a confused place is known what it truly is", () => {
+  const all: Where = { kind: "text", text: "confused(truth='traffic light', as_=pole)" };
+  expect([...wheres, all].map(trulyOf).filter((truth) => truth !== null)).toEqual(["person", "traffic light"]);
 });
 
 it("all of a confusion is said in words", () => {

@@ -4,7 +4,7 @@ import type { ImageInfo } from "../../core/api";
 import { openSet, session as askSession, upload, uploadTruth } from "../../core/client";
 import { notices } from "../../state/notices.svelte";
 import { session } from "../../state/session.svelte";
-import { evaluations } from "../dataset/evaluation.svelte";
+import { evaluations } from "../../state/evaluations.svelte";
 import { paired } from "./arrange";
 
 export interface Fate {

@@ -122,10 +122,28 @@ export function whereInWords(where: Where, channel: string, pixels: number | nul
     case "everything":
       return "the whole picture";
     default: {
-      const [, truth, predicted] = EVERY_CONFUSED.exec(where.text) ?? [];
-      return `${truth && predicted ? `every ${plain(truth)} taken for ${plain(predicted)}` : where.text}${size}`;
+      const every = confusedEverywhere(where.text);
+      return `${every ? `every ${every[0]} taken for ${every[1]}` : where.text}${size}`;
     }
   }
+}
+
+/** Truth and prediction of a region that is all of a confusion. */
+function confusedEverywhere(text: string): [string, string] | null {
+  const [, truth, predicted] = EVERY_CONFUSED.exec(text) ?? [];
+  return truth && predicted ? [plain(truth), plain(predicted)] : null;
+}
+
+/** What a confused place truly is; null of any other. */
+export function trulyOf(where: Where): string | null {
+  if (where.kind === "confused") return where.truth;
+  return where.kind === "text" ? (confusedEverywhere(where.text)?.[0] ?? null) : null;
+}
+
+/** Whether a place can be asked about in any picture, and not in one only. */
+export function isAnywhere(where: Where): boolean {
+  if (where.kind === "text") return !/\b(pixel|box|polygon|mask|at)\b/.test(where.text);
+  return where.kind === "class" || where.kind === "everything";
 }
 
 /** Whether two targets ask the same. */

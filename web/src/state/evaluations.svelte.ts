@@ -1,10 +1,10 @@
 /** What evaluations of whole sets found, for every view that shows scores. Kept by network and set while the page lives. */
 
 import { SvelteMap } from "svelte/reactivity";
-import type { Evaluated, Job, Result } from "../../core/api";
-import { ServerFault } from "../../core/client";
-import { jobs } from "../../state/jobs.svelte";
-import type { Scores } from "../images/arrange";
+import type { Evaluated, Job, Result } from "../core/api";
+import { ServerFault } from "../core/client";
+import type { Scores } from "../views/images/arrange";
+import { jobs } from "./jobs.svelte";
 
 interface Asked {
   result: Result<Evaluated> | null;
