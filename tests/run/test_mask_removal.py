@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 import seglens as sl
 from seglens.core.convention import Convention
@@ -97,6 +98,58 @@ def test_without_a_target_a_classifier_is_asked_about_its_first(street: np.ndarr
         remove_mask("streets-classifier", street, mask, sl.Target("car", sl.box(0, 0, 20, 20)))
 
 
+@pytest.mark.parametrize("name", ["streets-unet", "streets-classifier"])
+def test_random_parts_are_held_against_it(name: str) -> None:
+    network = sl.load(name)
+    # On the network's own grid each pixel of a part is one of the picture.
+    size = np.broadcast_to(network.convention.size or 0, 2).tolist()
+    street = Streets(1, (size[0], size[1]), seed=3)[0].image
+    mask = np.zeros(size, bool)
+    mask[size[0] // 2 : -8, 30:90] = True
+    found = remove_mask(network, street, mask, "car", controls=5, seed=1)
+    drawn = found.controls
+    assert len(drawn) == 5
+    assert (drawn.masks.sum((1, 2)) == mask.sum()).all()
+    # Each of them taken away for itself gives the number that is told of it.
+    alone = [remove_mask(network, street, part, "car", controls=0) for part in drawn.masks]
+    assert drawn.probabilities == pytest.approx([one.after.probability for one in alone], abs=1e-5)
+    assert drawn.scores == pytest.approx([one.after.score for one in alone], abs=1e-5)
+    k = sum(one.after.probability <= found.after.probability for one in alone)
+    assert found.p_value == pytest.approx((1 + k) / 6)
+    assert drawn.overlap == pytest.approx(np.mean([(part & mask).sum() / mask.sum() for part in drawn.masks]))
+    assert np.isnan(alone[0].p_value)
+    told = found.to_dict()
+    assert (told["p_value"], told["controls"]["probabilities"]) == (found.p_value, drawn.probabilities.tolist())
+    again = remove_mask(network, street, mask, "car", controls=5, seed=1)
+    assert np.array_equal(again.controls.masks, drawn.masks)
+
+
+def test_random_parts_lie_as_far_from_the_region(network: sl.Network, street: np.ndarray) -> None:
+    region = sl.segment(network, street).mask("car")
+    away = np.asarray(distance_transform_edt(~region))
+    near = np.zeros_like(region)
+    near[(away > 0) & (away <= 2)] = True
+    found = remove_mask(network, street, near, "car", controls=4)
+    for part in found.controls.masks:
+        assert away[part].max() < 3
+        assert not region[part].any()
+    # So near to it is nothing else, and it says so.
+    assert 0.5 < found.controls.overlap <= 1
+    assert found.controls.overlap == 1 or any("in common" in note for note in found.notes)
+
+
+def test_nothing_is_left_to_be_held_against_all_of_the_picture(street: np.ndarray) -> None:
+    found = remove_mask("streets-classifier", street, np.ones(street.shape[:2], bool), "car")
+    assert len(found.controls) == 0
+    assert np.isnan(found.p_value)
+    assert json.loads(as_json(found.to_dict()))["p_value"] is None
+
+
+def test_random_parts_that_cannot_be_drawn_are_refused(network: sl.Network, street: np.ndarray) -> None:
+    with pytest.raises(sl.errors.ParameterError, match="controls"):
+        remove_mask(network, street, np.ones((192, 384), bool), "car", controls=-1)
+
+
 def test_probabilities_are_means_over_the_region(network: sl.Network, street: np.ndarray) -> None:
     mask = np.zeros(street.shape[:2], bool)
     mask[:40] = True
@@ -119,6 +172,7 @@ def test_it_is_saved_as_numbers_raw_values_and_figures(street: np.ndarray, tmp_p
     assert json.loads(str(raw["head"])) == told
     assert np.array_equal(raw["removed"], found.removed)
     assert np.array_equal(raw["picture-without"], seen(found))
+    assert np.array_equal(raw["control-masks"], found.controls.masks)
     assert np.array_equal(raw["probabilities-without"], found.after.probabilities)
     assert ("prediction-without" in raw) == (name == "streets-unet")
     for suffix in ("png", "svg", "pdf"):

@@ -24,8 +24,8 @@ from seglens.run.questions import (
     open_network,
     times,
 )
-from seglens.run.taking import Taking, quantity_of
-from seglens.run.verification import Answer, chance, composed
+from seglens.run.taking import Taking, check_taking, crowded, quantity_of
+from seglens.run.verification import Answer, Controls, chance, composed
 from seglens.viz.media.files import FIGURES, drawing, write_drawn
 from seglens.viz.removal.content import RemovalContent
 
@@ -43,7 +43,7 @@ class MaskRemoval:
     removed_pixels: how many on the network's input grid, where they are replaced. region: bool [*picture], that of the
     unchanged picture; of a classifier all of it. before, after: what the network makes of it. label: index of the
     target's class. quantity: what `probability` is. whole: whether the network answers for the picture as a whole.
-    notes: what was warned of.
+    controls: what taking random parts away does. notes: what was warned of.
     """
 
     target: str
@@ -56,8 +56,15 @@ class MaskRemoval:
     label: int
     quantity: str
     whole: bool
+    controls: Controls
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def p_value(self) -> float:
+        """(1 + k) / (1 + n), where without k of the n random parts the probability falls at least as far, in
+        1/(1 + n)..1. NaN where there are none, or all of them are the very part that was taken away."""
+        return self.controls.p_value(self.after.probability)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, stable for --json; `change` as of `changes`."""
@@ -71,13 +78,15 @@ class MaskRemoval:
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "change": changes(self.before, self.after, self.region),
+            "p_value": self.p_value,
+            "controls": self.controls.to_dict(),
             "notes": list(self.notes),
             "provenance": dict(self.provenance),
         }
 
     def save(self, path: str | Path) -> Path:
         """Write to `path`: .png, .svg, .pdf draw the picture and what was made of it, before and after; .json has all
-        numbers, .npz those and the raw values: masks, the picture without it, labels, probabilities [K].
+        numbers, .npz those and the raw values: masks, the picture without it, labels, probabilities [K], random parts.
 
         Raises NameNotFoundError for another suffix, MissingExtraError.
         """
@@ -100,6 +109,9 @@ class MaskRemoval:
             "removed": self.removed,
             "region": self.region,
             "picture-without": self.after.segmentation.image,
+            "control-masks": self.controls.masks,
+            "control-probabilities": self.controls.probabilities,
+            "control-scores": self.controls.scores,
         }
         for name, answer in (("before", self.before), ("without", self.after)):
             found[f"probabilities-{name}"] = answer.probabilities
@@ -130,6 +142,7 @@ class MaskRemoval:
             facts=(
                 f"taken away: {int(self.removed.sum()):,} pixels",
                 f"filled with: {self.fill}",
+                *(s.removesuffix(".") for s in self.controls.said("random parts as large", self.p_value)),
                 before.network,
                 before.name,
             ),
@@ -152,6 +165,8 @@ def remove_mask(
     target: Target | Channel | str | int | None = None,
     *,
     fill: fills.Fill = "mean",
+    controls: int = 20,
+    seed: int = 0,
     truth: Source | None = None,
     instances: Source | None = None,
     ignore: int | None = 255,
@@ -162,14 +177,14 @@ def remove_mask(
     mask: bool [*picture], the pixels to be replaced, of the region too where it lies in it. They are replaced whole on
     the network's input grid, as `verify` does it. target: whose probability is looked at, and where; None is the class
     that covers most, or a classifier's first. The region stays that of the unchanged picture; a classifier is asked
-    about all of it. Cost: 2 F.
+    about all of it.
+    controls: random parts of the picture that are taken away instead, each with as many pixels, as long an outline and
+    as far from the region; 0 for none. seed: of their drawing. Cost: 2 + controls F.
+
     Raises EmptyRegionError; ShapeError for a mask of another size; ParameterError for an empty mask and for units that
     are no classes; RegionError for a region of a classifier; NonFiniteError, and what `make_case` raises.
     """
-    try:
-        fills.check_fill(fill)
-    except ParameterError as wrong:
-        raise ParameterError(f"fill is {wrong}") from wrong
+    check_taking(fill, controls, seed)
     net = open_network(network, device)
     with noted() as notes:
         case = make_case(net, image, truth=truth, instances=instances, ignore=ignore)
@@ -181,13 +196,15 @@ def remove_mask(
             )
         y = classed_output(net, case)
         asked = Targets.of(most_frequent(net, case) if target is None else target).items[0]
-        found = _Without(net, case, y, replace(asked, of=asked.of or "probabilities"), ignore).run(mask, fill)
-    said = (*case.notes, *map(str, notes))
+        found = _Without(net, case, y, replace(asked, of=asked.of or "probabilities"), ignore).run(
+            mask, fill, controls, seed
+        )
+    said = (*case.notes, *map(str, notes), *found.notes)
     return replace(found, notes=tuple(dict.fromkeys(said)))
 
 
 class _Without(Taking):
-    def run(self, mask: NDArray[np.bool_], fill: fills.Fill) -> MaskRemoval:
+    def run(self, mask: NDArray[np.bool_], fill: fills.Fill, controls: int, seed: int) -> MaskRemoval:
         """Take it away. Raises ParameterError where nothing of it is left on the grid."""
         case, display = self._case, self._case.picture.display
         gridded = case.frame.to_grid(torch.from_numpy(np.ascontiguousarray(mask))).numpy()
@@ -196,7 +213,10 @@ class _Without(Taking):
                 "the mask is empty on the grid that the network sees, so nothing would be removed.\n"
                 f"  That grid is {times(case.frame.resized)}: draw a larger part."
             )
-        outputs, scores, probabilities, filled = self._looked(gridded[None], fill)
+        valid = case.frame.valid().numpy()
+        parts = self._random(gridded & valid, valid, controls, seed)
+        outputs, scores, probabilities, filled = self._looked(np.stack([gridded, *parts]), fill)
+        drawn = self._controls(gridded & valid, parts, (scores[1:], probabilities[1:]), seed)
         removed = self._carried(gridded)
         before = self._answer(self._y, *self._read(self._y), display)
         picture = composed(display, filled, removed)
@@ -212,6 +232,8 @@ class _Without(Taking):
             label=self._label,
             quantity=quantity_of(self._scores, before.segmentation.classes.names),
             whole=self._scores.masks is None,
+            controls=drawn,
+            notes=tuple(crowded(drawn, "A random part", "the one that was taken away")),
             provenance=provenance(self._network, case),
         )
 

@@ -13,14 +13,13 @@ from seglens.core.explanation import Explanation
 from seglens.core.network import Network
 from seglens.core.targets import Target
 from seglens.perturb import fills
-from seglens.perturb.matched import distance_to, matched
+from seglens.perturb.matched import distance_to
 from seglens.run.explain import provenance
 from seglens.run.questions import Case
-from seglens.run.taking import Taking, quantity_of
-from seglens.run.verification import Answer, Controls, Remove, Verification, composed
+from seglens.run.taking import Taking, crowded, quantity_of
+from seglens.run.verification import Answer, Remove, Verification, composed
 from seglens.viz.words import percent
 
-_CROWDED = 0.5  # share of the salient context that the matched one repeats from which on a note says so
 _CUT = 0.05  # of the salient pixels: how many more of the last value must be left out for a note that says so
 _NOTHING = 0.02  # share of the probability that taking all context away changes where a note says that this is nothing
 
@@ -48,12 +47,10 @@ class Trial(Taking):
     def run(self, remove: Remove, share: float, fill: fills.Fill, controls: int, seed: int) -> Verification:
         """Take it away, and random context in its place. Raises ParameterError, NonFiniteError, MissingExtraError."""
         case, e = self._case, self._e
-        distance = distance_to(self._inside.numpy())
-        salient = self._salient(distance, share)
+        salient = self._salient(distance_to(self._inside.numpy()), share)
         rest = self._context & ~salient
         removed = salient if remove == "salient" else rest
-        # Without any, or with all of it, there is nothing to be drawn.
-        parts = matched(salient, self._context, distance, controls if salient.any() and rest.any() else 0, seed)
+        parts = self._random(salient, self._context, controls, seed)
         taken = parts if remove == "salient" else self._context & ~parts
         outputs, scores, probabilities, filled = self._looked(np.stack([removed, self._context, *taken]), fill)
         display = case.picture.display
@@ -63,8 +60,10 @@ class Trial(Taking):
             for i, mask in enumerate((removed, self._context))
         )
         self._warn_of_another(before.score)
-        overlap = float((parts & salient).sum() / (len(parts) * salient.sum())) if len(parts) else math.nan
-        self._note(before, bare, bool(salient.any()), overlap, fills.name_of_fill(fill))
+        drawn = self._controls(salient, parts, (scores[2:], probabilities[2:]), seed)
+        self._notes += crowded(drawn, "The matched random context", "the salient")
+        if salient.any():
+            self._note(before, bare, fills.name_of_fill(fill))
         return Verification(
             explanation=e,
             remove=remove,
@@ -82,13 +81,7 @@ class Trial(Taking):
             bare=bare,
             label=self._label,
             quantity=quantity_of(self._scores, before.segmentation.classes.names),
-            controls=Controls(
-                masks=np.array([self._carried(p) for p in parts], bool).reshape(-1, *e.map.shape),
-                probabilities=probabilities[2:],
-                scores=scores[2:],
-                overlap=overlap,
-                seed=seed,
-            ),
+            controls=drawn,
             notes=tuple(self._notes),
             provenance=provenance(self._network, case),
         )
@@ -122,13 +115,8 @@ class Trial(Taking):
                 )
         return salient
 
-    def _note(self, before: Answer, bare: Answer, marked: bool, overlap: float, fill: str) -> None:
-        if _CROWDED < overlap < 1:
-            self._notes.append(
-                f"The matched random context has {percent(overlap)} of its pixels in common with the salient, on "
-                "average: little other context lies as near to the region."
-            )
-        if marked and abs(before.probability - bare.probability) < _NOTHING * abs(before.probability):
+    def _note(self, before: Answer, bare: Answer, fill: str) -> None:
+        if abs(before.probability - bare.probability) < _NOTHING * abs(before.probability):
             self._notes.append(
                 f"Taking all context away changes next to nothing: none is needed, or the fill ({fill}) removes "
                 "nothing. Try another."

@@ -1,5 +1,6 @@
 """A picture of which pixels are taken away: what stands in their place, and what the network makes of it then."""
 
+import math
 from dataclasses import replace
 from typing import cast
 
@@ -10,14 +11,19 @@ from torch import Tensor
 
 from seglens.core.batches import in_batches, rows_at_once
 from seglens.core.capture import capture, own
+from seglens.core.errors import ParameterError
 from seglens.core.network import Network, upsampled
 from seglens.core.targets import Scores, Target
 from seglens.methods._perturbed import exactly, looked_at
 from seglens.perturb import fills
+from seglens.perturb.matched import distance_to, matched
 from seglens.perturb.padding import repeated
 from seglens.run.questions import Case, targets_for
 from seglens.run.segment import class_masks, segmented
-from seglens.run.verification import Answer
+from seglens.run.verification import Answer, Controls
+from seglens.viz.words import percent
+
+_CROWDED = 0.5  # share of a part that the random ones repeat from which on a note says so
 
 
 class Taking:
@@ -36,6 +42,29 @@ class Taking:
         self._label = next(iter(self._scores.terms[0]))
         # Of a classifier all of the picture.
         self._inside = case.frame.valid() if self._scores.masks is None else self._scores.masks[0, 0].cpu()
+
+    def _random(self, part: NDArray[np.bool_], among: NDArray[np.bool_], n: int, seed: int) -> NDArray[np.bool_]:
+        """n random parts of `among` [n *grid], matched to one that is a part of it; none to nothing or to all of it."""
+        inside = self._inside.numpy()
+        # Of a classifier all of the picture is the region, and no part of it lies nearer than another.
+        distance = np.zeros(inside.shape) if self._scores.masks is None else distance_to(inside)
+        return matched(part, among, distance, n if part.any() and (among & ~part).any() else 0, seed)
+
+    def _controls(
+        self,
+        part: NDArray[np.bool_],
+        drawn: NDArray[np.bool_],
+        read: tuple[NDArray[np.float64], NDArray[np.float64]],
+        seed: int,
+    ) -> Controls:
+        """What came of random parts: read are their scores and probabilities [n]."""
+        return Controls(
+            masks=np.array([self._carried(p) for p in drawn], bool).reshape(-1, *self._case.frame.original),
+            scores=read[0],
+            probabilities=read[1],
+            overlap=float((drawn & part).sum() / (len(drawn) * part.sum())) if len(drawn) else math.nan,
+            seed=seed,
+        )
 
     def _looked(
         self, masks: NDArray[np.bool_], fill: fills.Fill
@@ -104,6 +133,27 @@ class Taking:
         if pixels.ndim == 4:
             return np.rint(pixels.clamp(0, 1).mean(0).numpy() * 255).astype(np.uint8)
         return shown[0] if len(shown) < 3 else np.ascontiguousarray(shown[:3].transpose(1, 2, 0))
+
+
+def check_taking(fill: fills.Fill, controls: int, seed: int) -> None:
+    """Raise ParameterError for arguments out of bounds."""
+    if controls < 0 or seed < 0:
+        name, value = ("controls", controls) if controls < 0 else ("seed", seed)
+        raise ParameterError(f"{name} is to be a whole number from 0 on, not {value!r}.")
+    try:
+        fills.check_fill(fill)
+    except ParameterError as wrong:
+        raise ParameterError(f"fill is {wrong}") from wrong
+
+
+def crowded(controls: Controls, what: str, common: str) -> list[str]:
+    """A note where random parts are much of what they are held against."""
+    if not _CROWDED < controls.overlap < 1:
+        return []
+    return [
+        f"{what} has {percent(controls.overlap)} of its pixels in common with {common}, on average: there is little "
+        "else to draw from."
+    ]
 
 
 def quantity_of(scores: Scores, names: tuple[str, ...]) -> str:

@@ -67,10 +67,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Controls:
-    """Random context in the place of the salient context: n parts of as many pixels, as far from the region.
+    """Random parts in the place of the one that is taken away (or kept): n of as many pixels, as far from the region.
 
-    masks: bool [n *picture], the parts. probabilities, scores: [n], as of an `Answer`. overlap: how much of the
-    salient context such a part repeats on average, in 0..1; NaN without parts.
+    masks: bool [n *picture], the parts. probabilities, scores: [n], as of an `Answer`. overlap: how much of the part
+    that they are held against one repeats on average, in 0..1; NaN without parts.
     """
 
     masks: NDArray[np.bool_]
@@ -81,6 +81,34 @@ class Controls:
 
     def __len__(self) -> int:
         return len(self.masks)
+
+    def p_value(self, found: float, *, kept: bool = False) -> float:
+        """(1 + k) / (1 + n), where k of the n parts do as much, in 1/(1 + n)..1; see `Verification.p_value`.
+
+        found: the probability without the part that they are held against; kept: with it alone.
+        """
+        n = len(self)
+        if not n or self.overlap == 1:
+            return math.nan
+        k = (self.probabilities >= found - SAME) if kept else (self.probabilities <= found + SAME)
+        return float((1 + k.sum()) / (1 + n))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form, without the masks."""
+        return {
+            "probabilities": self.probabilities.tolist(),
+            "scores": self.scores.tolist(),
+            "overlap": self.overlap,
+            "seed": self.seed,
+        }
+
+    def said(self, what: str, p: float) -> list[str]:
+        """What came of them, in a sentence; none without any. what: they are. p: of `p_value`."""
+        n = len(self)
+        if not n:
+            return []
+        told = f"p = {p:.2g}" if p == p else "which is that very part: no test"
+        return [f"{what}: {chance(float(self.probabilities.mean()))} on average ({n} draw{'s' * (n != 1)}), {told}."]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,17 +160,13 @@ class Verification:
         Without the salient context, as much: the probability falls at least as far. With it alone (remove='rest'): it
         stays at least as high. NaN where there are no controls, or all of them are the salient context itself.
         """
-        n = len(self.controls)
-        if not n or self.controls.overlap == 1:
-            return math.nan
-        drawn, found = self.controls.probabilities, self.after.probability
-        k = (drawn <= found + SAME) if self.remove == "salient" else (drawn >= found - SAME)
-        return float((1 + k.sum()) / (1 + n))
+        return self.controls.p_value(self.after.probability, kept=self.remove == "rest")
 
     @property
     def said(self) -> list[str]:
         """What came out, sentence by sentence."""
-        return [self._removed(), *self._compared(), *self._bare(), self._relabelled()]
+        what = "Matched random context" if self.remove == "salient" else "With matched random context in its place"
+        return [self._removed(), *self.controls.said(what, self.p_value), *self._bare(), self._relabelled()]
 
     def without(self, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """The picture with the pixels of a mask [*picture] replaced by the fill."""
@@ -150,7 +174,7 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form, stable for --json; what is undefined is NaN."""
-        e, c = self.explanation, self.controls
+        e = self.explanation
         return {
             "network": self.before.segmentation.network,
             "image": self.before.segmentation.name,
@@ -172,12 +196,7 @@ class Verification:
             "bare": self.bare.to_dict(),
             "drop": self.drop,
             "p_value": self.p_value,
-            "controls": {
-                "probabilities": c.probabilities.tolist(),
-                "scores": c.scores.tolist(),
-                "overlap": c.overlap,
-                "seed": c.seed,
-            },
+            "controls": self.controls.to_dict(),
             "said": self.said,
             "notes": list(self.notes),
             "provenance": dict(self.provenance),
@@ -249,15 +268,6 @@ class Verification:
             return f"{head} leaves {self.quantity} over the region at {chance(after)}."
         verb = "lowers" if after < before else "raises"
         return f"{head} {verb} {self.quantity} over the region from {chance(before)} to {chance(after)}."
-
-    def _compared(self) -> list[str]:
-        n = len(self.controls)
-        if not n:
-            return []
-        what = "Matched random context" if self.remove == "salient" else "With matched random context in its place"
-        p = f"p = {self.p_value:.2g}" if self.p_value == self.p_value else "which is that very context: no test"
-        mean = chance(float(self.controls.probabilities.mean()))
-        return [f"{what}: {mean} on average ({n} draw{'s' * (n != 1)}), {p}."]
 
     def _bare(self) -> list[str]:
         if self.removed_pixels == self.context_pixels:

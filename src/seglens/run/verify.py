@@ -15,7 +15,7 @@ from seglens.core.method import Method, takes_target
 from seglens.core.network import Network
 from seglens.core.regions import mask
 from seglens.core.targets import Channel, Target, Targets
-from seglens.perturb.fills import Fill, check_fill
+from seglens.perturb.fills import Fill
 from seglens.run.explain import explain
 from seglens.run.questions import (
     Case,
@@ -30,6 +30,7 @@ from seglens.run.questions import (
     times,
 )
 from seglens.run.removal import Trial
+from seglens.run.taking import check_taking
 from seglens.run.verification import Remove, Verification
 
 METHOD = "context-saliency"
@@ -104,13 +105,7 @@ def _check(remove: str, share: float, fill: Fill, controls: int, seed: int) -> N
         raise ParameterError(f"remove is 'salient' or 'rest', not {remove!r}.")
     if not 0 < share <= 1:
         raise ParameterError(f"share is to be above 0 and at most 1, a part of the context, not {share!r}.")
-    if controls < 0 or seed < 0:
-        name, value = ("controls", controls) if controls < 0 else ("seed", seed)
-        raise ParameterError(f"{name} is to be a whole number from 0 on, not {value!r}.")
-    try:
-        check_fill(fill)
-    except ParameterError as wrong:
-        raise ParameterError(f"fill is {wrong}") from wrong
+    check_taking(fill, controls, seed)
 
 
 def _check_finished(e: Explanation, target: object) -> None:

@@ -8,7 +8,7 @@ afterEach(cleanup);
 
 const answer = (probability: number, label: string) => ({ score: null, probability, label, iou: null });
 
-function verdict(more: Partial<Verified>, against: string | null = null): string {
+function verdict(more: Partial<Verified>, against: string | null = null, task = "segment"): string {
   const meta: Verified = {
     target: "rider in predicted(rider)",
     quantity: "p(rider)",
@@ -24,7 +24,7 @@ function verdict(more: Partial<Verified>, against: string | null = null): string
     notes: [],
     ...more,
   };
-  const scene = { network: { task: "segment" }, nameOf: () => null };
+  const scene = { network: { task }, nameOf: () => null };
   const panel = { result: { meta }, ask: { channel: "rider", against }, scene, removed: null, before: null };
   render(Verdict, { panel: panel as unknown as VerifyPanel });
   return (screen.getByRole("region", { name: "What became of it" }).textContent ?? "").replace(/\s+/g, " ");
@@ -41,6 +41,12 @@ describe("what became of it", () => {
     );
     cleanup();
     expect(verdict({ after: answer(0.899, "rider"), p_value: 0.9 })).toContain("still calls this rider: that part is not what it goes by.");
+  });
+
+  it("holds what is taken from a classifier's picture against parts anywhere", () => {
+    expect(verdict({ p_value: 0.33 })).toContain("Of 20 random parts as large and as far away, 6 did as much");
+    cleanup();
+    expect(verdict({ p_value: 0.33 }, null, "classify")).toContain("Of 20 random parts as large, 6 did as much");
   });
 
   it("names the quantity that is measured, of a contrast the difference", () => {

@@ -1,5 +1,6 @@
 """verify: pixels taken away, those drawn or those that an explanation marks, and the picture looked at again."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,9 @@ from seglens.core.errors import SeglensError
 from seglens.core.explanation import Explanation
 from seglens.core.network import Network
 from seglens.run.describe import colours_of
-from seglens.run.mask_removal import FORMATS, changes, remove_mask
+from seglens.run.mask_removal import FORMATS, MaskRemoval, changes, remove_mask
 from seglens.run.segment import Segmentation
-from seglens.run.verification import Answer
+from seglens.run.verification import Answer, Verification
 from seglens.run.verify import verify as run
 
 
@@ -34,7 +35,6 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
         text = f"{_python(work, payload['explanation'])}.strongest({payload['share']!r})"
         return _without_mask(work, payload, network, given, fill, e.strongest(payload["share"]), text)
     found = run(network, given.image, e, share=payload["share"], fill=fill, truth=truth_for(payload, given))
-    c = found.controls
     meta = {
         "target": e.target,
         "quantity": found.quantity,
@@ -44,8 +44,7 @@ def verify(work: Work, payload: Mapping[str, Any]) -> Outcome:
         "before": _answer(found.before),
         "after": _answer(found.after),
         "bare": _answer(found.bare),
-        "p_value": found.p_value,
-        "controls": {"n": len(c), "probabilities": c.probabilities.tolist()} if len(c) else None,
+        **_chance(found),
         "change": _change(network, found.before, found.after, e.region),
         "notes": [*found.said, *found.notes],
     }
@@ -104,8 +103,7 @@ def _without_mask(
         "before": _answer(found.before),
         "after": _answer(found.after),
         "bare": None,
-        "p_value": None,
-        "controls": None,
+        **_chance(found),
         "change": _change(network, found.before, found.after, found.region),
         "notes": list(found.notes),
     }
@@ -133,6 +131,15 @@ def _fill(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
+
+
+def _chance(found: Verification | MaskRemoval) -> dict[str, Any]:
+    """What random parts do."""
+    c, p = found.controls, found.p_value
+    return {
+        "p_value": None if math.isnan(p) else p,
+        "controls": {"n": len(c), "probabilities": c.probabilities.tolist()} if len(c) else None,
+    }
 
 
 def _answer(a: Answer) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import { needsTruth, PLACES, type Within } from "./shown";
 /** In words, and what is said where no pixel is left. */
 export const WORDS: Record<Within, { name: string; nowhere: string }> = {
   all: { name: "all of it", nowhere: "" },
-  region: { name: "the region", nowhere: "The region is empty." },
+  region: { name: "region", nowhere: "The region is empty." },
   prediction: { name: "predicted", nowhere: "{} is predicted nowhere." },
   truth: { name: "true", nowhere: "{} is true nowhere." },
   both: { name: "both", nowhere: "{} is nowhere both predicted and true." },
