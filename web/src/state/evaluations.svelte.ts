@@ -2,8 +2,8 @@
 
 import { SvelteMap } from "svelte/reactivity";
 import type { Evaluated, Job, Result } from "../core/api";
+import type { Scores } from "../core/arrange";
 import { ServerFault } from "../core/client";
-import type { Scores } from "../views/images/arrange";
 import { jobs } from "./jobs.svelte";
 
 interface Asked {

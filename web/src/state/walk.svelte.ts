@@ -4,7 +4,7 @@
  */
 
 import type { Evaluated, ImageInfo } from "../core/api";
-import { arranged, type Order, type Scores, type Wish } from "../views/images/arrange";
+import { arranged, type Order, type Scores, type Wish } from "../core/arrange";
 import { evaluations } from "./evaluations.svelte";
 import { place } from "./place.svelte";
 import { session } from "./session.svelte";

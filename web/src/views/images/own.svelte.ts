@@ -1,11 +1,11 @@
 /** Images and truth that the person brings along: each file fares for itself, and its fate is said. */
 
 import type { ImageInfo } from "../../core/api";
+import { paired } from "../../core/arrange";
 import { openSet, session as askSession, upload, uploadTruth } from "../../core/client";
 import { notices } from "../../state/notices.svelte";
 import { session } from "../../state/session.svelte";
 import { evaluations } from "../../state/evaluations.svelte";
-import { paired } from "./arrange";
 
 export interface Fate {
   file: string;

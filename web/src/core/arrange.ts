@@ -1,7 +1,7 @@
 /** Which images are shown, in which order, and where in the grid: apart from drawing them. */
 
-import type { ImageInfo } from "../../core/api";
-import { stem } from "../../core/words";
+import type { ImageInfo } from "./api";
+import { stem } from "./words";
 
 export type Order = "name" | "error" | "accuracy" | "size";
 

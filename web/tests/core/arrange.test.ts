@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ImageInfo } from "../../src/core/api";
-import { arranged, grid, paired, step, visible, type Wish } from "../../src/views/images/arrange";
+import { arranged, grid, paired, step, visible, type Wish } from "../../src/core/arrange";
 
 const image = (name: string, truth = true): ImageInfo => ({ id: name, name, set: "s", width: 4, height: 2, truth });
 const images = [image("b10"), image("b9"), image("a1", false)];
