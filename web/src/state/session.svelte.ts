@@ -39,7 +39,7 @@ class SessionState {
     const set = this.sets.find((t) => t.id === home) ?? this.sets.find((t) => t.size > 0);
     await Promise.all([
       this.network || !source ? Promise.resolve() : this.openNetwork(source),
-      this.openSet(s || set?.id || "", i || given),
+      this.follow(s || set?.id || "", i || given),
     ]);
   }
 
@@ -59,8 +59,17 @@ class SessionState {
     }
   }
 
-  /** Lists the images of a set, and goes to one of them, by default the first. */
+  /** Lists the images of a set, and chooses one of them, by default the first. */
   async openSet(id: string, image = ""): Promise<void> {
+    await this.#list(id, image, (found) => this.choose(found));
+  }
+
+  /** Shows what an address leads to. */
+  async follow(id: string, image: string): Promise<void> {
+    await this.#list(id, image, (found) => this.show(found));
+  }
+
+  async #list(id: string, image: string, go: (found: ImageInfo | null) => void): Promise<void> {
     const set = this.sets.find((s) => s.id === id) ?? this.sets[0];
     if (!set) return;
     const turn = ++this.#asked;
@@ -80,7 +89,7 @@ class SessionState {
           this.set = set;
           this.images = images;
           place.note({ s: set.id });
-          this.show(images.find((i) => i.id === image) ?? images[0] ?? null);
+          go(images.find((i) => i.id === image) ?? images[0] ?? null);
         }
       }
     } catch (failed) {

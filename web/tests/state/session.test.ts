@@ -35,12 +35,12 @@ it("lists a large set page after page, and opens an image of a later one", async
   });
   session.image = null;
   session.sets = [named("large", 5)];
-  await session.openSet("large", "large-3");
+  await session.follow("large", "large-3");
   expect(session.images).toEqual(all);
   expect(session.image).toEqual(all[3]);
   // Open as soon as it was found: before the last page.
   expect(open).toEqual([undefined, undefined, "large-3"]);
-  await session.openSet("large", "large-9");
+  await session.follow("large", "large-9");
   expect(session.image).toEqual(all[0]);
 });
 
@@ -52,4 +52,14 @@ it("asks the next image the same, where the question names no place of a picture
   place.note({ t: "rider~~pixel(3, 4)" });
   session.choose(image("s", 2));
   expect(place.fields.t).toBe("");
+});
+
+it("leaves what was asked of one picture behind when another set is opened, but not what an address says", async () => {
+  client.imagesOf.mockImplementation(async (id: string) => [image(id, 0)]);
+  session.sets = [named("a", 1), named("b", 1)];
+  place.note({ t: "rider~~pixel(3, 4)", p: "prediction|map:saliency" });
+  await session.follow("a", "a-0");
+  expect(place.fields).toMatchObject({ i: "a-0", t: "rider~~pixel(3, 4)", p: "prediction|map:saliency" });
+  await session.openSet("b");
+  expect(place.fields).toMatchObject({ i: "b-0", s: "b", t: "", p: "" });
 });
