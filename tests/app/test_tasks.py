@@ -190,6 +190,7 @@ def test_a_set_is_scored_and_its_confusions_name_their_pictures(page: Page, net:
     for cell, behind in meta["cells"].items():
         a, b = map(int, cell.split(":"))
         assert sum(n for _, n, _ in behind) == confusion[a, b]
+        assert meta["behind"][cell] == len(behind)
     assert sum(i["wrong"] for i in meta["images"]) == confusion.sum() - np.trace(confusion)
     scored = [i for i in page.get(f"/api/sets/{folder}/images?network={net}") if "scores" in i]
     assert [i["scores"]["mean_iou"] for i in scored] == [i["mean_iou"] for i in meta["images"]]

@@ -215,6 +215,43 @@ def test_back_leads_to_the_question_and_the_image_before(browser, address: str) 
         chips.get_by_text("car", exact=True).wait_for()
 
 
+def test_back_leads_to_the_network_before(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        page = tab.page
+        tab.go("#/inspect?n=streets-unet&s=streets&i=streets-3&t=car&p=prediction|map:grad-cam|map:hires-cam")
+        tab.panel(3)
+        page.wait_for_timeout(600)
+        page.get_by_title("Open another network").click()
+        page.get_by_role("dialog").get_by_text("streets-deeplab", exact=True).click()
+        page.get_by_role("dialog").wait_for(state="detached")
+        page.wait_for_url(lambda url: "n=streets-deeplab" in url)
+        # It is asked the same.
+        chips = page.locator('[data-panel="2"][data-stage="done"] header')
+        chips.get_by_text("car", exact=True).wait_for()
+        assert page.locator("[data-panel]").count() == 2
+        page.wait_for_timeout(600)
+        page.go_back()
+        page.locator("header").get_by_text("streets-unet", exact=True).wait_for()
+        tab.panel(3)
+        titles = [one.inner_text() for one in page.locator("[data-panel] header .title").all()]
+        assert titles == ["Prediction", "grad-cam", "hires-cam"]
+
+
+def test_an_address_of_another_network_is_followed_when_that_is_open(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        page = tab.page
+        tab.go("#/latent?n=faces-cvae&s=faces&i=faces-0")
+        page.get_by_role("img", name="The reconstruction").wait_for()
+        other = "n=streets-unet&s=streets&i=streets-3&t=car&p=prediction|error|map:grad-cam"
+        page.evaluate("(fields) => { location.hash = `#/inspect?${fields}` }", other)
+        tab.panel(3)
+        page.get_by_text("of the pixels are wrong, in red").wait_for()
+        assert page.get_by_role("log", name="Messages").inner_text() == ""
+        # An address that leaves open which image is meant is of the one that is shown.
+        page.evaluate("() => { location.hash = '#/images?n=streets-unet&s=streets' }")
+        page.wait_for_url(lambda url: "i=streets-3" in url)
+
+
 def test_the_set_is_measured_and_what_is_confused_gone_through(browser, address: str) -> None:
     with tabs(browser, address) as tab:
         page = tab.page

@@ -312,6 +312,8 @@ export interface Evaluated {
    * network's.
    */
   cells: Record<string, [string, number, number][]>;
+  /** How many images each cell has; of many, `cells` holds those with the most pixels. */
+  behind: Record<string, number>;
   images: { id: string; name: string; mean_iou: number | null; pixel_accuracy: number | null; wrong: number }[];
   failures: { image: string; error: string }[];
 }

@@ -31,7 +31,7 @@ class SessionState {
     live((message) => this.#hear(message), (state, again) => this.#connected(state, again), standing);
     const { n, s, i } = place.fields;
     const first = this.info.networks.find((one) => one.id === this.info?.start.network);
-    if (first && (!n || n === first.source)) this.#take(first);
+    if (first && (!n || n === first.source)) this.#take(first, false);
     const source = n || this.info.builtin[0]?.name;
     // What the command line named; an image's name begins with its set's.
     const given = this.info.start.image ?? "";
@@ -43,13 +43,16 @@ class SessionState {
     ]);
   }
 
-  /** Opens a network by name or file. What fails is said, and the network before stays. */
-  async openNetwork(source: string): Promise<boolean> {
+  /**
+   * Opens a network by name or file. What fails is said, and the network before stays. `step`: whether the back button
+   * is to lead to that one, and to what was asked of it.
+   */
+  async openNetwork(source: string, step = false): Promise<boolean> {
     this.opening = source;
     try {
       const found = await jobs.run("open", { source });
       if (this.opening !== source) return false;
-      this.#take(found.meta);
+      this.#take(found.meta, step);
       return true;
     } catch (failed) {
       notices.fail(failed);
@@ -121,11 +124,23 @@ class SessionState {
     if (this.image?.id === image.id) this.image = image;
   }
 
-  #take(network: NetworkInfo): void {
+  #take(network: NetworkInfo, step: boolean): void {
     notices.clear();
     this.network = network;
     // Chosen layers are those of the network before.
-    place.note(place.fields.n === network.source ? {} : { n: network.source, l: "" });
+    if (place.fields.n !== network.source) place.note({ n: network.source, l: "" }, step);
+  }
+
+  /** Whether an address, as far as it names any, means the network and the image at hand. */
+  isHere({ n, i }: Record<string, string>): boolean {
+    return (!n || n === this.network?.source) && (!i || i === this.image?.id);
+  }
+
+  /** Says in the address what it leaves open: what is shown. */
+  complete(): void {
+    const { n, s, i } = place.fields;
+    if (!n && this.network) place.note({ n: this.network.source });
+    if (!i && this.image && (!s || s === this.set?.id)) place.note({ s: this.set?.id ?? "", i: this.image.id });
   }
 
   #hear(message: Message): void {

@@ -10,8 +10,8 @@ from seglens.app.tasks.work import Work, ready
 from seglens.core.errors import ImageError
 from seglens.run.image_cells import evaluate_images
 
-BEHIND = 200
-"""Pictures that are named for one cell."""
+BEHIND = 1000
+"""Pictures that are named for one cell, those with the most such pixels; of the others it is known how many."""
 
 
 def evaluate(work: Work, payload: Mapping[str, Any]) -> Outcome:
@@ -44,6 +44,7 @@ def evaluate(work: Work, payload: Mapping[str, Any]) -> Outcome:
             f"{a}:{b}": [[given[i].id, n, asked] for i, n, asked in behind[:BEHIND]]
             for (a, b), behind in found.cells.items()
         },
+        "behind": {f"{a}:{b}": len(behind) for (a, b), behind in found.cells.items()},
         "images": images,
         "failures": [{"image": f.image, "error": str(f.error)} for f in whole.failures],
     }
