@@ -160,6 +160,7 @@ def test_a_network_that_could_run_code_is_refused(page: Page, given: Path) -> No
     root = page.get("/api/session")["roots"][0]["id"]
     fault = page.failed("open", source=f"{root}:traps/trap.pth")
     assert fault["kind"] == "UnsafeFileError"
+    assert fault["message"].endswith("and runs no code of files.")
     assert not (given / "sprung").exists()
 
 

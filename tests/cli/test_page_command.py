@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import torch
 from typed import flat, run
 
 pytest.importorskip("fastapi")
@@ -21,6 +23,15 @@ def test_a_network_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None
     assert "no network 'streets-uent'" in flat(run("app", "streets-uent", code=1))
     (tmp_path / "bad.pt2").write_bytes(b"nothing")
     assert "bad.pt2" in flat(run("app", "bad.pt2", code=1))
+    module = torch.nn.Conv2d(3, 4, 3)
+    for name, what in (("whole.pth", module), ("weights.pt", module.state_dict())):
+        torch.save(what, tmp_path / name)
+        said = flat(run("app", tmp_path / name, code=1))
+        # Options that other commands have.
+        assert re.search("--trust|--constructor", said)
+        assert said.endswith(
+            "The page has no such option: it goes by what is written beside a file, and runs no code of files."
+        )
 
 
 def test_pictures_and_folders_that_are_not_there_are_said_at_once(tmp_path: Path) -> None:

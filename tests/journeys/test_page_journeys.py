@@ -237,6 +237,40 @@ def test_back_leads_to_the_network_before(browser, address: str) -> None:
         assert titles == ["Prediction", "grad-cam", "hires-cam"]
 
 
+def test_without_its_question_no_answer_stays(browser, address: str) -> None:
+    with tabs(browser, address) as tab:
+        page = tab.page
+        tab.go()
+        seen(tab)
+        page.keyboard.press("b")
+        box = page.locator('[data-panel="1"] canvas').bounding_box()
+        page.mouse.move(box["x"] + 200, box["y"] + 200)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 300, box["y"] + 280, steps=4)
+        page.mouse.up()
+        tab.panel(2)
+        page.get_by_role("button", name="Clear what is drawn").click()
+        page.locator("[data-ask]").get_by_text("Click what you want explained.").wait_for()
+        assert page.locator("[data-panel]").count() == 1
+        page.get_by_role("button", name="One step back").click()
+        tab.panel(2)
+        # The layers to choose from are those of the network that is open, though another one's were listed before.
+        for name, layer in (("streets-unet-biased", "bottleneck"), ("streets-deeplab", "aspp")):
+            if name not in page.get_by_title("Open another network").inner_text():
+                page.get_by_title("Open another network").click()
+                page.get_by_role("dialog").get_by_text(name, exact=True).click()
+                page.wait_for_url(lambda url, name=name: f"n={name}" in url)
+            method = page.get_by_text("Any method")
+            if not page.get_by_role("button", name="Run", exact=True).is_visible():
+                method.click()
+            page.locator("[data-ask] button.layer").click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_role("treeitem").first.wait_for()
+            assert layer in dialog.inner_text()
+            page.keyboard.press("Escape")
+            dialog.wait_for(state="detached")
+
+
 def test_an_address_of_another_network_is_followed_when_that_is_open(browser, address: str) -> None:
     with tabs(browser, address) as tab:
         page = tab.page

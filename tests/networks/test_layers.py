@@ -231,6 +231,8 @@ def test_torchscript_is_listed_without_shapes():
     assert layers[""].field == (5, 5)  # followed through it all the same
     frozen = torch.jit.freeze(torch.jit.script(block(3, 4).eval()))
     assert not tree(frozen)[0].hooked
+    with pytest.raises(LayerNotFoundError, match="compiled TorchScript, which takes no hooks"):
+        default_layer(tree(torch.jit.script(nn.Sequential(block(3, 4), block(4, 5)))))
 
 
 def state(net):

@@ -1,11 +1,15 @@
 """Failures in words, as the page shows them: a kind, a message, and the status that goes with it."""
 
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from seglens.core.errors import (
     EmptyRegionError,
     MissingExtraError,
+    NetworkError,
     NonFiniteError,
     ParameterError,
     SeglensError,
@@ -47,6 +51,18 @@ class Told:
     def to_dict(self) -> dict[str, Any]:
         """As the page reads it."""
         return {"kind": self.kind, "message": self.message}
+
+
+@contextmanager
+def without_options() -> Generator[None]:
+    """Errors of opening a network that advise an argument of `seglens.load` say that the page has none."""
+    try:
+        yield
+    except (NetworkError, UnsafeFileError) as refused:
+        if not re.search(r"\b(trust|constructor)=", str(refused)):
+            raise
+        said = "  The page has no such option: it goes by what is written beside a file, and runs no code of files."
+        raise type(refused)(f"{refused}\n{said}") from refused
 
 
 def fault_of(error: BaseException) -> Fault:

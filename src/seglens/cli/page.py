@@ -55,13 +55,15 @@ def page(
     """
     with show.reported():
         check_extra()
-        # After the check, for it needs the extra.
+        # After the check, for they need the extra.
+        from seglens.app.faults import without_options
         from seglens.app.process import run
 
         roots = _roots(network, images, root or [])
         if network is not None:
             # Opened here as well, so that what is wrong with it is said here.
-            opened(network, False, None, None)
+            with without_options():
+                opened(network, False, None, None)
         if images is not None:
             _check_images(images)
         if host not in ("127.0.0.1", "localhost", "::1"):

@@ -245,6 +245,12 @@ def default_layer(layers: Sequence[Layer]) -> Layer:
         if a.path and a.spatial and a.map_shape is not None and a.order is not None and not a.after_head and a.heard
     }
     wide = {p: v for p, v in maps.items() if v[0] > 1} or maps
+    if not wide and any(not a.hooked for a in layers):
+        raise LayerNotFoundError(
+            "no layer of it can be read: it is compiled TorchScript, which takes no hooks.\n"
+            "  Methods that need no layer work. For the others export the network with torch.export to a .pt2 file and "
+            "load that."
+        )
     if not wide:
         raise LayerNotFoundError(
             "no layer gives a map whose grid is known before the network's last layer: name one yourself.\n"

@@ -271,9 +271,8 @@ class Inspect {
   }
 
   #wanted(kind: ScenePanel["kind"]): void {
-    const fail = (f: unknown) => notices.fail(f);
-    if (kind === "truth" || kind === "error") this.scene?.wantTruth().catch(fail);
-    if (kind === "error") this.scene?.wantMistakes().catch(fail);
+    if (kind === "truth" || kind === "error") void this.scene?.wantTruth();
+    if (kind === "error") void this.scene?.wantMistakes();
   }
 
   /** Asks about something else: panels of the question before go unless they are pinned, and the quick answer comes. */
@@ -330,7 +329,9 @@ class Inspect {
   quick(): MethodCard | null {
     const usable = (name: string) => {
       const card = this.card(name);
-      return card && card.fast && card.takes_target && !card.problem ? card : null;
+      // Compiled networks show no layer.
+      const readable = !card?.reads_layer || this.scene?.network.default_layer || this.#settings(card).some((set) => "layer" in set);
+      return card && card.fast && card.takes_target && !card.problem && readable ? card : null;
     };
     return usable(this.method) ?? QUICK.map(usable).find(Boolean) ?? this.cards.find((c) => usable(c.name)) ?? null;
   }
@@ -396,7 +397,10 @@ class Inspect {
     const { scene, drawn } = this;
     if (this.drawing !== "ask" || !scene || !drawn) return;
     if (!drawn.pixels) {
-      if (this.ask?.where.kind === "mask") this.ask = null;
+      if (this.ask?.where.kind !== "mask") return;
+      // Answers without their question would be read as those to the next.
+      this.ask = null;
+      for (const panel of [...this.panels]) if (panel.slot !== "scene" && !panel.pinned) this.close(panel);
       return;
     }
     try {

@@ -64,7 +64,12 @@ class SessionState {
 
   /** Lists the images of a set, and chooses one of them, by default the first. */
   async openSet(id: string, image = ""): Promise<void> {
-    await this.#list(id, image, (found) => this.choose(found));
+    const before = this.set?.id;
+    await this.#list(id, image, (found) => {
+      // Scores, order and filter are those of the set before.
+      if (this.set?.id !== before) place.note({ ev: "", dx: "", w: "", io: "", ir: "", iq: "", it: "" });
+      this.choose(found);
+    });
   }
 
   /** Shows what an address leads to. */

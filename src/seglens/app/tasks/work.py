@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from seglens.app.faults import without_options
 from seglens.app.pictures import opened
 from seglens.app.store import Store
 from seglens.core.errors import ImageError, NetworkError, SeglensWarning
@@ -64,7 +65,8 @@ class Work:
         if id not in self._networks:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                network = open_described(spec["load"], spec["description"])
+                with without_options():
+                    network = open_described(spec["load"], spec["description"])
             said = tuple(dict.fromkeys(str(w.message) for w in caught if isinstance(w.message, SeglensWarning)))
             self._networks[id] = network, said
         self._networks.move_to_end(id)

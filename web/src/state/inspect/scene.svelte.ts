@@ -25,6 +25,8 @@ export class Scene {
   status = $state.raw<Uint8Array | null>(null);
   mistakes = $state.raw<Mistakes | null>(null);
   fault = $state("");
+  /** Why truth, or where the network is wrong, cannot be shown. */
+  unfit = $state("");
   #confidence: { bits: Uint16Array; scale: number; planes: number } | null = null;
   /** Where each independent label was given, [K n]. */
   #masks: Uint8Array | null = null;
@@ -150,17 +152,29 @@ export class Scene {
   async wantTruth(): Promise<void> {
     if (this.#truthAsked || !this.image.truth) return;
     this.#truthAsked = true;
-    this.truth = (await truthOf(this.image.id, this.network.id)).labels;
+    await this.#fitting(async () => {
+      this.truth = (await truthOf(this.image.id, this.network.id)).labels;
+    });
   }
 
   /** Where the network is wrong, once somebody wants to see it. */
   async wantMistakes(): Promise<void> {
     if (this.#mistakesAsked || !this.image.truth) return;
     this.#mistakesAsked = true;
-    const found = await jobs.run("mistakes", { network: this.network.id, image: this.image.id });
-    const { status } = found.arrays;
-    if (status) this.status = (await arrayOf(found, status)) as Uint8Array;
-    this.mistakes = found.meta;
+    await this.#fitting(async () => {
+      const found = await jobs.run("mistakes", { network: this.network.id, image: this.image.id });
+      const { status } = found.arrays;
+      if (status) this.status = (await arrayOf(found, status)) as Uint8Array;
+      this.mistakes = found.meta;
+    });
+  }
+
+  async #fitting(load: () => Promise<void>): Promise<void> {
+    try {
+      await load();
+    } catch (failed) {
+      this.unfit = failed instanceof Error ? failed.message : String(failed);
+    }
   }
 }
 

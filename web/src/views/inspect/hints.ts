@@ -23,6 +23,8 @@ export function hintFor(): string {
       return `Draw around something ${what}; Shift adds, Alt takes away.`;
     case "pan":
       return "Drag to move, wheel to zoom, 0 shows all.";
+    case "erase":
+      return "Wipe off what was painted.";
     default:
       return `Paint ${what}; Alt takes away.`;
   }
