@@ -21,6 +21,13 @@ from seglens.core.layouts import Held, LayoutFollower
 from seglens.core.network import Network
 from seglens.core.twice import twice_differentiable
 
+TAKES_NO_HOOKS = (
+    "it is compiled TorchScript, which takes no hooks.\n"
+    "  Methods that need no layer work. For the others export the network with torch.export to a .pt2 file and "
+    "load that."
+)
+"""Why a layer cannot be read, and what to do."""
+
 _CALL = re.compile(r"(?P<path>.*)#(?P<call>\d+)$")
 
 
@@ -321,11 +328,7 @@ def _hook(module: nn.Module, register: str, hook: Any, path: str, network: Netwo
         if not path:
             # Only the root's bookkeeping: a module without hooks can still be called and differentiated.
             return _Nothing()
-        raise CaptureError(
-            f"layer {path!r} of {network.name} cannot be tapped: it is compiled TorchScript, which takes no hooks.\n"
-            "  Methods that need no layer work. For the others export the network with torch.export to a .pt2 "
-            "file and load that."
-        ) from refused
+        raise CaptureError(f"layer {path!r} of {network.name} cannot be tapped: {TAKES_NO_HOOKS}") from refused
 
 
 class _Nothing:

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from seglens.core.capture import TAKES_NO_HOOKS, first_tensor
 from seglens.core.capture import (
     _with_first_tensor as with_first_tensor,  # pyright: ignore[reportPrivateUsage]
 )
-from seglens.core.capture import first_tensor
 from seglens.core.errors import CaptureError
 from seglens.core.network import Network
 from seglens.networks._tile_probe import OUTPUT, Call
@@ -69,8 +69,4 @@ def _hook(network: Network, path: str, hook: Any) -> Any:
     try:
         return network.layer(path).register_forward_hook(hook)
     except (RuntimeError, AttributeError) as refused:
-        raise CaptureError(
-            f"layer {path!r} of {network.name} cannot be tapped: it is compiled TorchScript, which takes no hooks.\n"
-            "  Methods that need no layer work. For the others export the network with torch.export to a .pt2 "
-            "file and load that."
-        ) from refused
+        raise CaptureError(f"layer {path!r} of {network.name} cannot be tapped: {TAKES_NO_HOOKS}") from refused

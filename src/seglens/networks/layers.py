@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore[reportPrivateUsage]
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from seglens.core.capture import capture
+from seglens.core.capture import TAKES_NO_HOOKS, capture
 from seglens.core.errors import LayerNotFoundError
 from seglens.core.layouts import Held, LayoutFollower
 from seglens.core.network import Network
@@ -246,11 +246,7 @@ def default_layer(layers: Sequence[Layer]) -> Layer:
     }
     wide = {p: v for p, v in maps.items() if v[0] > 1} or maps
     if not wide and any(not a.hooked for a in layers):
-        raise LayerNotFoundError(
-            "no layer of it can be read: it is compiled TorchScript, which takes no hooks.\n"
-            "  Methods that need no layer work. For the others export the network with torch.export to a .pt2 file and "
-            "load that."
-        )
+        raise LayerNotFoundError(f"no layer of it can be read: {TAKES_NO_HOOKS}")
     if not wide:
         raise LayerNotFoundError(
             "no layer gives a map whose grid is known before the network's last layer: name one yourself.\n"

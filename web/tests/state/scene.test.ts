@@ -6,6 +6,16 @@ vi.mock("../../src/core/client", async (original) => ({ ...(await original<objec
 
 import { Scene } from "../../src/state/inspect/scene.svelte";
 
+it("is loaded again after the server was away", async () => {
+  const scene = new Scene({ id: "n", task: "encode", classes: [] } as unknown as NetworkInfo, { id: "i", width: 2, height: 1 } as ImageInfo);
+  const load = vi.spyOn(scene, "load").mockResolvedValue();
+  await scene.again();
+  expect(load).not.toHaveBeenCalled();
+  scene.fault = "The server does not answer.";
+  await scene.again();
+  expect([load.mock.calls.length, scene.fault]).toEqual([1, ""]);
+});
+
 it("keeps in words why truth cannot be shown", async () => {
   client.truthOf.mockRejectedValue(new Error("The labels go to 10, and the network has 3 classes."));
   const scene = new Scene({ id: "n", classes: [] } as unknown as NetworkInfo, { id: "i", width: 2, height: 1, truth: true } as ImageInfo);

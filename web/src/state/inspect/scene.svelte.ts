@@ -113,6 +113,13 @@ export class Scene {
     });
   }
 
+  /** Loads once more what could not be loaded, such as while the server was away. */
+  async again(): Promise<void> {
+    if (!this.fault) return;
+    this.fault = "";
+    await this.load();
+  }
+
   async #loadPicture(): Promise<void> {
     const loaded = new Image();
     loaded.src = pictureAddress(this.image.id);
