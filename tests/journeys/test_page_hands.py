@@ -74,6 +74,8 @@ def test_a_server_started_anew_is_found_again(browser: Any, tmp_path: Path) -> N
         other.goto(second)
         alert.wait_for(state="detached")
         assert "Ask again" in tab.panel(2, "failed").inner_text()
+        # What the network sees is there too, where the first server went before it could say so.
+        page.locator(".classes").get_by_text("rider", exact=True).first.wait_for()
         tab.keep("hands-1-found")
         page.get_by_role("button", name="What around it made the network say so?").click()
         tab.panel(2, "waiting").get_by_text(re.compile(r"\d+ of \d+")).wait_for()
