@@ -76,9 +76,10 @@ def test_a_part_is_marked_and_the_picture_looked_at_without_it(browser: Any, tmp
         found = sl.remove_mask("streets-classifier", street, mask, first.name)
         before, after = found.before.probability, found.after.probability
         assert f"{first.name} {before:.1%} {after:.1%}".replace("%", " %") in told
-        seen = f"({found.removed_pixels:,} as the network sees the picture"
-        assert f"{int(found.removed.sum()):,} pixels filled with mean {seen}" in told
+        seen = f"{found.removed_pixels:,} of the picture as the network sees it"
+        assert f"{int(found.removed.sum()):,} pixels filled with mean: {seen}" in told
         likewise = round(21 * found.p_value) - 1
         chance = f"Of 20 random parts as large, {likewise} did" if likewise else "None of 20 random parts as large did"
         assert chance in told
+        assert after < before
     assert gone != said

@@ -150,7 +150,7 @@ def test_dropped_files_fare_each_for_itself(browser: Any, address: str, tmp_path
         tab.page.get_by_text(f"{tmp_path.name} is a folder").wait_for()
         tab.turn("Inspect")
         drop(tab, [other])
-        fates.get_by_text("1 of 1 files taken.").wait_for()
+        fates.get_by_text("1 of 1 file taken.").wait_for()
         names = tab.page.get_by_role("listbox").locator(".name")
         names.get_by_text("other.png").wait_for()
         assert sorted(n.inner_text() for n in names.all()) == ["mine.png", "other.png"]

@@ -75,6 +75,7 @@ class MaskRemoval:
             "quantity": self.quantity,
             "fill": self.fill,
             "removed_pixels": self.removed_pixels,
+            "removed_of_picture": int(self.removed.sum()),
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "change": changes(self.before, self.after, self.region),

@@ -21,6 +21,11 @@ export function percent(share: number | null | undefined): string {
   return `${hundred > 0 && hundred < 0.1 ? "< 0.1" : hundred.toFixed(hundred >= 99.95 || hundred === 0 ? 0 : 1)} %`;
 }
 
+/** How many of something: '1 image', '2,000 images'. */
+export function counted(n: number, what: string): string {
+  return `${count(n)} ${what}${n === 1 ? "" : "s"}`;
+}
+
 /** 12345 as '12,345'. */
 export const count = (n: number): string => n.toLocaleString("en-US");
 

@@ -132,8 +132,9 @@ class SessionState {
   #take(network: NetworkInfo, step: boolean): void {
     notices.clear();
     this.network = network;
-    // Chosen layers are those of the network before.
-    if (place.fields.n !== network.source) place.note({ n: network.source, l: "" }, step);
+    if (place.fields.n === network.source) return;
+    // Chosen layers are those of the network before; and so are scores, which take their time.
+    place.note({ n: network.source, l: "", ...(step ? { ev: "", dx: "", w: "" } : {}) }, step);
   }
 
   /** Whether an address, as far as it names any, means the network and the image at hand. */

@@ -43,6 +43,14 @@ describe("what became of it", () => {
     expect(verdict({ after: answer(0.899, "rider"), p_value: 0.9 })).toContain("still calls this rider: that part is not what it goes by.");
   });
 
+  it("speaks of what was asked, also where the network calls it something else and surer than before", () => {
+    const more = { before: answer(0.04, "car"), after: answer(0.05, "car"), p_value: 0.95, controls: { n: 4, probabilities: [0.01, 0.02, 0.03, 0.04] } };
+    const said = verdict(more, null, "classify");
+    expect(said).toContain("the network is about as sure as before that this is rider: that part is not what it goes by.");
+    expect(said).toContain("Without 4 random parts as large instead, it is 0.025 on average.");
+    expect(said).not.toContain("did as much");
+  });
+
   it("holds what is taken from a classifier's picture against parts anywhere", () => {
     expect(verdict({ p_value: 0.33 })).toContain("Of 20 random parts as large and as far away, 6 did as much");
     cleanup();
@@ -65,7 +73,7 @@ describe("what became of it", () => {
   });
 
   it("counts pixels of the picture, and of it as the network sees it where these are others", () => {
-    expect(verdict({})).toContain("400 pixels filled with mean (100 as the network sees the picture, which notes count by).");
+    expect(verdict({})).toContain("400 pixels filled with mean: 100 of the picture as the network sees it, in which whole ones are taken and notes count.");
     cleanup();
     expect(verdict({ seen: 400 })).toContain("400 pixels filled with mean.");
   });

@@ -41,6 +41,8 @@ abstract class Asking extends Base {
   job = $state<string | null>(null);
   stage = $state<"waiting" | "done" | "failed">("waiting");
   fault = $state("");
+  /** Whether it failed because there is nothing of what was asked about, and would again. */
+  vain = $state(false);
   protected gone = false;
 
   constructor(
@@ -82,11 +84,13 @@ abstract class Asking extends Base {
 
   protected failed(fault: unknown): void {
     if (this.gone) return;
+    this.vain = fault instanceof ServerFault && fault.kind === "EmptyRegionError";
     this.fault =
       fault instanceof ServerFault && fault.kind === "Cancelled"
         ? "Cancelled."
         : fault instanceof Error
-          ? fault.message
+          ? // What else there is to ask about, the page shows.
+            this.vain ? (fault.message.split("\n")[0] as string) : fault.message
           : String(fault);
     this.stage = "failed";
   }
