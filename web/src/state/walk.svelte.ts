@@ -32,6 +32,13 @@ class Walk {
     const those = this.cell ? this.#behind(this.found.result?.meta.cells[place.fields.w ?? ""] ?? []) : this.shown;
     return those.some((i) => i.id === session.image?.id) ? those : session.images;
   });
+  /** What is gone through, where it is not the set as it lies there. */
+  words = $derived.by(() => {
+    if (this.cell) return this.cell[0] === this.cell[1] ? `${this.cell[0]} found` : `${this.cell[0]} taken for ${this.cell[1]}`;
+    const { text, truthOnly, order, reversed } = this.wish;
+    const said = [text && `named “${text}”`, truthOnly && "with truth", order !== "name" && `by ${ORDERS[order]}`, reversed && "the other way round"];
+    return said.filter(Boolean).join(", ");
+  });
   at = $derived(this.images.findIndex((i) => i.id === session.image?.id));
   /** Whether the address speaks of scores: they lie in the server's store, and are asked for again. */
   scored = $derived(
@@ -44,9 +51,15 @@ class Walk {
     if (next) session.choose(next);
   }
 
-  /** Goes through all of the set again. */
-  leave(): void {
+  /** Goes through the set again, out of a confusion. */
+  leaveCell(): void {
     place.note({ w: "" });
+  }
+
+  /** Goes through more: out of a confusion, or else without order and filter. */
+  leave(): void {
+    if (this.cell) this.leaveCell();
+    else place.note({ iq: "", it: "", io: "", ir: "" });
   }
 
   #behind(cell: Evaluated["cells"][string]): ImageInfo[] {

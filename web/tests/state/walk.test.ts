@@ -32,18 +32,22 @@ it("leads through the set as it was sorted", () => {
   walk.step(-1);
   walk.step(-1);
   expect(session.image?.name).toBe("b");
+  expect(walk.words).toBe("by error (mean IoU)");
+  walk.leave();
+  expect([names(), walk.words]).toEqual([["a", "b", "c", "d"], ""]);
 });
 
 it("leads through what is behind a confusion, the most pixels first", () => {
   place.note({ w: "0:1" });
   expect(walk.cell).toEqual(["road", "rider"]);
-  expect(names()).toEqual(["c", "a"]);
+  expect([names(), walk.words]).toEqual([["c", "a"], "road taken for rider"]);
   walk.leave();
   expect(names()).toEqual(["a", "b", "c", "d"]);
 });
 
 it("is all of the set for an image that was filtered out", () => {
-  place.note({ iq: "b" });
+  place.note({ iq: "b", it: "1", ir: "1" });
+  expect(walk.words).toBe("named “b”, with truth, the other way round");
   expect(walk.shown.map((i) => i.name)).toEqual(["b"]);
   expect(names()).toEqual(["a", "b", "c", "d"]);
 });
