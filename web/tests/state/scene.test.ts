@@ -21,4 +21,8 @@ it("keeps in words why truth cannot be shown", async () => {
   const scene = new Scene({ id: "n", classes: [] } as unknown as NetworkInfo, { id: "i", width: 2, height: 1, truth: true } as ImageInfo);
   await scene.wantTruth();
   expect([scene.truth, scene.unfit]).toEqual([null, "The labels go to 10, and the network has 3 classes."]);
+  const labels = new Uint8Array(2);
+  client.truthOf.mockResolvedValue({ labels, shape: [1, 2] });
+  await scene.again();
+  await vi.waitFor(() => expect([scene.truth, scene.unfit]).toEqual([labels, ""]));
 });

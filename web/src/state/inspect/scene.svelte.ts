@@ -115,6 +115,13 @@ export class Scene {
 
   /** Loads once more what could not be loaded, such as while the server was away. */
   async again(): Promise<void> {
+    if (this.unfit) {
+      const [truth, mistakes] = [this.#truthAsked, this.#mistakesAsked];
+      this.unfit = "";
+      this.#truthAsked = this.#mistakesAsked = false;
+      if (truth) void this.wantTruth();
+      if (mistakes) void this.wantMistakes();
+    }
     if (!this.fault) return;
     this.fault = "";
     await this.load();

@@ -1,7 +1,7 @@
 /** Targets of the page: whose score, where; to the regions' text and back, and in words. */
 
 import type { NetworkInfo, TargetText } from "../../core/api";
-import { count, word } from "../../core/words";
+import { counted, word } from "../../core/words";
 import type { Box } from "../../core/masks";
 
 /** Row and column, as regions take them. */
@@ -103,7 +103,7 @@ const EVERY_CONFUSED = new RegExp(`^confused\\(truth=${NAME}, *as_=${NAME}\\)$`)
 
 /** Where, as a person says it; `pixels` where it is known. */
 export function whereInWords(where: Where, channel: string, pixels: number | null): string {
-  const size = pixels === null ? "" : `, ${count(pixels)} ${pixels === 1 ? "pixel" : "pixels"}`;
+  const size = pixels === null ? "" : `, ${counted(pixels, "pixel")}`;
   switch (where.kind) {
     case "class":
       return `all that is called ${channel}${size}`;
